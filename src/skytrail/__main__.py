@@ -1,0 +1,5 @@
+"""`python -m skytrail`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,235 @@
+"""The resources that a call names: the ARN templates of the service authorization reference, filled from the call.
+
+An ARN that the input or the output carries is taken as it is; else the template is filled from the input's members,
+found by name (`TrailName` in `Name` of CreateTrail). A template with a part that is not known yields no resource.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .redact import Rules, Showing
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel, Shape
+
+    from .classify import Classification
+
+#: Resources in a record, and the longest ARN.
+MOST, LONGEST = 50, 2048
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_PARTITIONS = {
+    "cn": "aws-cn", "us-gov": "aws-us-gov", "us-iso": "aws-iso", "us-isob": "aws-iso-b", "eu-isoe": "aws-iso-e",
+    "us-isof": "aws-iso-f",
+}  # fmt: skip
+#: Members that hold a variable under a name of another kind.
+_ALIASES = {"objectname": "key", "queuename": "queueurl", "objectkey": "key"}
+_GENERIC = ("name", "id", "arn", "identifier", "resourcearn", "resourceid")
+
+Resources = list[dict[str, str]]
+Finder = Callable[[Mapping[str, Any], Mapping[str, Any] | None, str, str], Resources]
+
+
+def partition_of(region: str) -> str:
+    return _PARTITIONS.get(region.rpartition("-")[0].rpartition("-")[0] or region.partition("-")[0], "aws")
+
+
+@dataclass(slots=True, frozen=True)
+class _Template:
+    type: str
+    service: str
+    regional: bool
+    accounted: bool
+    #: Text, variable, text, variable ... text.
+    pieces: tuple[str, ...]
+    #: For each variable the input's members that may hold it, likeliest first.
+    members: tuple[tuple[str, ...], ...]
+    pattern: re.Pattern[str]
+
+    def fill(self, given: Mapping[str, Any], region: str, account: str) -> Iterable[str]:
+        prefix = f"arn:{partition_of(region)}:{self.service}:{region if self.regional else ''}:"
+        prefix += f"{account if self.accounted else ''}:"
+        if len(self.members) == 1:
+            for name in self.members[0]:
+                value = given.get(name)
+                for one in value if isinstance(value, list) else (value,):
+                    arn = self._whole(one) or self._one(one, prefix)
+                    if arn:
+                        yield arn
+                if value:
+                    return
+            return
+        values = [self._first(given, names) for names in self.members]
+        if all(values):
+            yield prefix + "".join(
+                piece + value for piece, value in zip(self.pieces, (*values, ""), strict=True) if value is not None
+            )
+
+    def _whole(self, value: Any) -> str | None:
+        if isinstance(value, str) and len(value) <= LONGEST and value.startswith("arn:"):
+            return value if self.pattern.fullmatch(value) else None
+        return None
+
+    def _one(self, value: Any, prefix: str) -> str | None:
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST or value.startswith("arn:"):
+            return None
+        name: str = value.rstrip("/").rpartition("/")[2] if "://" in value else value
+        before, after = self.pieces
+        if name.startswith("alias/") and before != "alias/":
+            return None
+        if before.endswith("/"):
+            name = name.lstrip("/")
+        return prefix + before + name.removeprefix(before or "\0") + after
+
+    @staticmethod
+    def _first(given: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+        for name in names:
+            value = given.get(name)
+            if isinstance(value, str) and value and not value.startswith("arn:") and value != "default":
+                return value
+        return None
+
+
+def _candidates(variable: str, noun: str, members: Mapping[str, str], *, own: bool, generic: bool) -> tuple[str, ...]:
+    """The members that may hold a variable of an ARN. `own`: it is the name of the resource itself, not of its parent;
+    `generic`: the operation is about this resource, so that its `Name` is this one's."""
+    exact = variable.removesuffix("WithPath").lower()
+    stem = re.sub(r"(name|identifier|id)$", "", exact)
+    names = [exact, _ALIASES.get(exact, exact)]
+    for base in dict.fromkeys((stem, noun if own else "")):
+        if base:
+            names += [base + end for end in ("name", "id", "identifier", "arn", "", "names", "ids", "arns")]
+    if own and generic:
+        names += _GENERIC
+    return tuple(dict.fromkeys(members[name] for name in names if name in members))
+
+
+def _template(
+    resource_type: str, template: str, operation: OperationModel, members: Mapping[str, str], *, alone: bool
+) -> _Template:
+    service, region, account, resource = template.split(":", 3)
+    parts = _VARIABLE.split(resource)
+    noun = resource_type.rpartition("::")[2].lower()
+    generic = alone or noun in operation.name.lower()
+    return _Template(
+        type=resource_type,
+        service=service,
+        regional=region == "${Region}",
+        accounted=account == "${Account}",
+        pieces=tuple(parts[::2]),
+        members=tuple(
+            _candidates(variable, noun, members, own=position == len(parts) - 2, generic=generic)
+            for position, variable in enumerate(parts)
+            if position % 2
+        ),
+        pattern=re.compile(
+            rf"arn:[^:]+:{re.escape(service)}:[^:]*:[^:]*:" + "[^:]+".join(re.escape(part) for part in parts[::2])
+        ),
+    )
+
+
+def _carriers(shape: Shape | None, rules: Rules, depth: int = 0) -> list[tuple[str, ...]]:
+    """The members of a shape, at most two levels deep, that may carry an ARN."""
+    found: list[tuple[str, ...]] = []
+    if shape is None or shape.type_name != "structure" or depth > 1:
+        return found
+    for name, member in shape.members.items():
+        if rules.member(name, member) is not Showing.SHOW:
+            continue
+        if member.type_name == "string" and name.lower().endswith(("arn", "id", "identifier", "name", "resource")):
+            found.append((name,))
+        elif member.type_name == "structure":
+            found += [(name, *inner) for inner in _carriers(member, rules, depth + 1)]
+    return found
+
+
+def _arns(value: Mapping[str, Any], carriers: list[tuple[str, ...]]) -> Iterable[str]:
+    for path in carriers:
+        found: Any = value
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        if isinstance(found, str) and found.startswith("arn:"):
+            yield found
+
+
+def _entry(resource_type: str, arn: str, account: str) -> dict[str, str]:
+    parts = arn.split(":", 5)
+    return {"accountId": (parts[4] if len(parts) == 6 else "") or account, "type": resource_type, "ARN": arn}
+
+
+def compile_finder(
+    operation: OperationModel, classification: Classification, of_service: Mapping[str, tuple[str, ...]], rules: Rules
+) -> Finder | None:
+    """The function that finds an operation's resources; None where it names none.
+
+    `of_service`: all the templates of the service, to know an ARN by, where the reference names none for the operation.
+    """
+    types = dict(classification.resources or {})
+    data_type = classification.data_type
+    if data_type in of_service:
+        types.setdefault(data_type, of_service[data_type])
+    shape = operation.input_shape
+    members = {
+        name.lower(): name
+        for name, member in (shape.members.items() if shape is not None else ())
+        if rules.member(name, member) is Showing.SHOW
+    }
+    templates = [
+        _template(resource_type, template, operation, members, alone=len(types) == 1)
+        for resource_type, given in types.items()
+        for template in sorted(given, key=lambda text: -text.count("${"))
+    ]
+    of_input, of_output = _carriers(shape, rules, depth=1), _carriers(operation.output_shape, rules)
+    known = templates or [
+        _template(resource_type, template, operation, {}, alone=False)
+        for resource_type, given in of_service.items()
+        for template in given
+    ]
+    if not templates and not data_type and not (known and (of_input or of_output)):
+        return None
+
+    def find(given: Mapping[str, Any], answered: Mapping[str, Any] | None, region: str, account: str) -> Resources:
+        found: dict[str, dict[str, str]] = {}
+        met: set[str] = set()
+        for arn in (*_arns(given, of_input), *(_arns(answered, of_output) if answered else ())):
+            for template in known:
+                if len(arn) <= LONGEST and template.pattern.fullmatch(arn):
+                    found[arn] = _entry(template.type, arn, account)
+                    met.add(template.type)
+                    break
+        for template in templates:
+            if template.type in met:
+                continue
+            for arn in template.fill(given, region, account):
+                met.add(template.type)
+                if len(arn) <= LONGEST:
+                    found.setdefault(arn, _entry(template.type, arn, account))
+                if len(found) >= MOST:
+                    break
+        entries = list(found.values())
+        if data_type and data_type not in met:
+            # Selectors choose data events by this type, so it is there even where no ARN is known.
+            entries.append({"accountId": account, "type": data_type})
+        return entries
+
+    return find
+
+
+def s3_resources(
+    given: Mapping[str, Any], _answered: Mapping[str, Any] | None, region: str, account: str, *, data: bool
+) -> Resources:
+    """S3 names the object (or, where a call is about many, their prefix) and then the bucket."""
+    bucket, key = given.get("Bucket"), given.get("Key")
+    if not isinstance(bucket, str) or not bucket:
+        return []
+    if bucket.startswith("arn:"):
+        return [{"accountId": account, "type": "AWS::S3::AccessPoint", "ARN": bucket[:LONGEST]}]
+    arn = f"arn:{partition_of(region)}:s3:::{bucket}"
+    entry = {"accountId": account, "type": "AWS::S3::Bucket", "ARN": arn}
+    if isinstance(key, str) and key:
+        return [{"type": "AWS::S3::Object", "ARN": f"{arn}/{key}"[:LONGEST]}, entry]
+    return [{"type": "AWS::S3::Object", "ARNPrefix": f"{arn}/"}, entry] if data else [entry]

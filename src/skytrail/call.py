@@ -1,0 +1,61 @@
+"""A call on its way through the pipeline. Each step fills in what it has learnt; nothing here knows HTTP's sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ServiceError
+from .identity.principals import Identity
+from .storage.store import Transaction
+from .wire.http import Request, Response
+from .wire.routing import Route
+
+
+@dataclass(slots=True, frozen=True)
+class Tls:
+    version: str
+    cipher_suite: str
+
+
+@dataclass(slots=True, frozen=True)
+class Source:
+    """Where a call came from."""
+
+    address: str
+    #: True where the call came over the data directory's own socket, which only its owner can open.
+    operator: bool = False
+    tls: Tls | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    request: Request
+    source: Source
+    request_id: str
+    event_id: str
+    received: float
+    account: str
+    region: str
+    identity: Identity
+    route: Route | None = None
+    input: dict[str, Any] | None = None
+    output: dict[str, Any] | None = None
+    error: ServiceError | None = None
+    #: What a handler adds to the record: additionalEventData, resources that the input alone does not name.
+    additional_event_data: dict[str, Any] = field(default_factory=dict)
+    resources: list[dict[str, str]] = field(default_factory=list)
+    response: Response | None = None
+
+
+class Change:
+    """What a handler returns when it wants to change state: it runs in the writer, and commits with the call's record.
+
+    `apply` returns the call's output, or raises a ServiceError; then nothing of it stays and the error is recorded.
+    """
+
+    __slots__ = ("apply",)
+
+    def __init__(self, apply: Callable[[Transaction], dict[str, Any]]) -> None:
+        self.apply = apply

@@ -1,0 +1,98 @@
+"""The patterns of policies: `*` is any text, `?` any one character, `${key}` a value of the request.
+
+`${key, 'text'}` has a default; `${*}`, `${?}` and `${$}` stand for the characters themselves. What a value brings
+along is always literal. Matching takes time in proportion to both lengths, whatever the pattern.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+#: The values of a request's condition keys, under their lower-case names.
+Context = Mapping[str, tuple[str, ...]]
+
+_VARIABLE = re.compile(r"\$\{\s*([^{},']*?)\s*(?:,\s*'([^']*)'\s*)?\}")
+_ESCAPES = frozenset("*?$")
+
+
+@dataclass(slots=True, frozen=True)
+class Variable:
+    key: str
+    default: str | None
+
+
+class Pattern:
+    """One pattern of a policy; with `wild` False, `*` and `?` are literal characters too."""
+
+    __slots__ = ("_parts", "_test", "text", "variables", "wild")
+
+    def __init__(self, text: str, *, variables: bool, wild: bool = True, fold: bool = False) -> None:
+        """`fold`: without regard to case; then the matched text must come in lower case."""
+        self.text = text
+        self.wild = wild
+        self._parts = _parse(text.lower() if fold else text, variables, wild)
+        self.variables = tuple(part for part in self._parts if isinstance(part, Variable))
+        self._test = None if self.variables else _tester([part for part in self._parts if isinstance(part, str)])
+
+    def matches(self, text: str, context: Context) -> bool | None:
+        """None where a variable of the pattern has no value in this request."""
+        if self._test is not None:
+            return self._test(text)
+        filled: list[str] = []
+        for part in self._parts:
+            if isinstance(part, str):
+                filled.append(part)
+                continue
+            values = context.get(part.key)
+            if values is not None and len(values) == 1:
+                filled.append(re.escape(values[0]))
+            elif part.default is not None:
+                filled.append(re.escape(part.default))
+            else:
+                return None
+        return _tester(filled)(text)
+
+
+def _parse(text: str, variables: bool, wild: bool) -> list[str | Variable]:
+    """Parts: regular expressions of literal text, the signs "*" and "?", variables."""
+    parts: list[str | Variable] = []
+    position = 0
+    for match in _VARIABLE.finditer(text) if variables else ():
+        parts += _signs(text[position : match.start()], wild)
+        position = match.end()
+        if match[1] in _ESCAPES and match[2] is None:
+            parts.append(re.escape(match[1]))
+        else:
+            parts.append(Variable(match[1].lower(), match[2]))
+    return parts + _signs(text[position:], wild)
+
+
+def _signs(text: str, wild: bool) -> list[str | Variable]:
+    if not wild:
+        return [re.escape(text)] if text else []
+    return [part if part in ("*", "?") else re.escape(part) for part in re.split(r"([*?])", text) if part]
+
+
+def _tester(parts: list[str]) -> Callable[[str], bool]:
+    if parts == ["*"]:
+        return lambda _: True
+    expression = _expression(tuple(parts))
+    return lambda text: expression.fullmatch(text) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def _expression(parts: tuple[str, ...]) -> re.Pattern[str]:
+    """Each run between two stars is taken at its first place for good, so nothing is tried twice."""
+    runs: list[str] = [""]
+    for part in parts:
+        if part == "*":
+            runs.append("")
+        else:
+            runs[-1] += "." if part == "?" else part
+    if len(runs) == 1:
+        return re.compile(runs[0], re.DOTALL)
+    middle = "".join(f"(?>.*?{run})" for run in runs[1:-1] if run)
+    return re.compile(f"{runs[0]}{middle}.*{runs[-1]}", re.DOTALL)

@@ -1,0 +1,212 @@
+"""LookupEvents: the management events of one account in one Region, as far back as they are kept, newest first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...call import Call
+from ...errors import ColumnsError, ServiceError
+from ...identity.secrets import Sealer
+from ..engines import Engines
+from . import tokens
+from .reading import catch_up, seconds, unavailable
+from .resources import Resource, resources_of
+
+if TYPE_CHECKING:
+    from types_boto3_cloudtrail.type_defs import (
+        EventTypeDef,
+        LookupAttributeTypeDef,
+        LookupEventsRequestTypeDef,
+        ResourceTypeDef,
+    )
+
+MOST_RESULTS = 50
+LONGEST_VALUE = 2000
+#: These count as two characters of a value.
+_DOUBLE = frozenset("_ ,\n")
+_INSIGHT_KEYS = frozenset({"EventId", "EventName", "EventSource"})
+
+#: What an attribute asks of a row, `value` being bound.
+_ATTRIBUTES = {
+    "EventId": "event_id = {value:String}",
+    "EventName": "event_name = {value:String}",
+    "ReadOnly": "read_only = {value:String}",
+    "Username": "username = {value:String}",
+    "ResourceType": "has(resource_types, {value:String})",
+    "ResourceName": "has(resource_names, {value:String})",
+    "EventSource": "event_source = {value:String}",
+    "AccessKeyId": "access_key = {value:String}",
+}
+_WHOSE = "account = {account:String} AND region = {region:String} AND category = {category:String}"
+_SINCE = "event_time >= toDateTime({start:UInt32}, 'UTC')"
+_UNTIL = "event_time <= toDateTime({end:UInt32}, 'UTC')"
+#: The first half is implied by the second: it lets the engine pass over what is newer.
+_BEHIND = (
+    "event_time <= toDateTime({time:UInt32}, 'UTC')"
+    " AND (event_time < toDateTime({time:UInt32}, 'UTC') OR position < {position:UInt64})"
+)
+_SELECTED = (
+    "toUnixTimestamp(event_time), position, event_id, event_name, read_only, access_key, event_source, username, record"
+)
+_NEWEST_FIRST = "ORDER BY event_time DESC, position DESC LIMIT {count:UInt32}"
+
+
+async def lookup_events(call: Call, request: LookupEventsRequestTypeDef, engines: Engines) -> dict[str, Any]:
+    wanted = _wanted(call, request)
+    token = request.get("NextToken")
+    behind = None if token is None else _place(engines.sealer, token, wanted)
+    oldest = engines.clock.time() - engines.settings.history.retention_days * 86400
+    sql, bound = _statement(wanted, oldest, behind)
+    try:
+        await catch_up(engines)
+        found = await engines.columns.query(sql, bound)
+    except ColumnsError as error:
+        raise unavailable(error) from error
+    output: dict[str, Any] = {"Events": [_event(row) for row in found[: wanted.most]]}
+    if len(found) > wanted.most:
+        time, position = found[wanted.most - 1][:2]
+        output["NextToken"] = tokens.seal(engines.sealer, tokens.Cursor(time, position), wanted)
+    return output
+
+
+class _Wanted(NamedTuple):
+    """What a look-up asks for: all that its page tokens hold for."""
+
+    account: str
+    region: str
+    category: str
+    attribute: tuple[str, str] | None
+    start: float | None
+    end: float | None
+    most: int
+
+
+def _wanted(call: Call, request: LookupEventsRequestTypeDef) -> _Wanted:
+    category = _category(request)
+    attribute = _attribute(request, category)
+    return _Wanted(call.account, call.region, category, attribute, *_range(request), _count(request))
+
+
+def _place(sealer: Sealer, token: str, wanted: _Wanted) -> tokens.Cursor:
+    try:
+        return tokens.unseal(sealer, token, wanted)
+    except tokens.InvalidToken:
+        raise ServiceError(
+            "InvalidNextTokenException",
+            "The next token is not valid, or was given out for other parameters than those of this request.",
+        ) from None
+
+
+def _statement(wanted: _Wanted, oldest: float, behind: tokens.Cursor | None) -> tuple[str, dict[str, Any]]:
+    """The query for a page and one event more, which tells whether there is a next page."""
+    conditions = [_WHOSE, _SINCE]
+    bound: dict[str, Any] = {
+        "account": wanted.account,
+        "region": wanted.region,
+        "category": wanted.category,
+        "start": seconds(oldest if wanted.start is None else max(wanted.start, oldest)),
+        "count": wanted.most + 1,
+    }
+    if wanted.end is not None:
+        conditions.append(_UNTIL)
+        bound["end"] = seconds(wanted.end)
+    if wanted.attribute is not None:
+        key, bound["value"] = wanted.attribute
+        conditions.append(_ATTRIBUTES[key])
+    if behind is not None:
+        conditions.append(_BEHIND)
+        bound["time"], bound["position"] = behind
+    return f"SELECT {_SELECTED} FROM events WHERE {' AND '.join(conditions)} {_NEWEST_FIRST}", bound
+
+
+# The request's members. The model's ranges and enums are checked here, since CloudTrail has errors of its own for them.
+
+
+def _category(request: LookupEventsRequestTypeDef) -> str:
+    category = request.get("EventCategory")
+    if category is None:
+        return "Management"
+    if category != "insight":
+        raise ServiceError(
+            "InvalidEventCategoryException", f"The event category {category!r} is not valid: use insight, or none."
+        )
+    return "Insight"
+
+
+def _attribute(request: LookupEventsRequestTypeDef, category: str) -> tuple[str, str] | None:
+    attributes = request.get("LookupAttributes") or ()
+    if not attributes:
+        return None
+    if len(attributes) > 1:
+        raise _invalid_attributes("A look-up takes one lookup attribute, not more.")
+    attribute: LookupAttributeTypeDef = attributes[0]
+    key, value = attribute.get("AttributeKey"), attribute.get("AttributeValue")
+    if key not in _ATTRIBUTES:
+        raise _invalid_attributes(f"The lookup attribute key {key!r} is not valid: use {', '.join(_ATTRIBUTES)}.")
+    if category == "Insight" and key not in _INSIGHT_KEYS:
+        raise _invalid_attributes(f"Insights events are looked up by EventId, EventName or EventSource, not by {key}.")
+    if not value or len(value) + sum(character in _DOUBLE for character in value) > LONGEST_VALUE:
+        raise _invalid_attributes(
+            f"The lookup attribute value has 1 to {LONGEST_VALUE} characters; '_', ' ', ',' and a new line count twice."
+        )
+    if key == "ReadOnly" and value not in ("true", "false"):
+        raise _invalid_attributes(f"ReadOnly is true or false, not {value!r}.")
+    return key, value
+
+
+def _count(request: LookupEventsRequestTypeDef) -> int:
+    count = request.get("MaxResults")
+    if count is None:
+        return MOST_RESULTS
+    if not 1 <= count <= MOST_RESULTS:
+        raise ServiceError("InvalidMaxResultsException", f"MaxResults is 1 to {MOST_RESULTS}, not {count}.")
+    return count
+
+
+def _range(request: LookupEventsRequestTypeDef) -> tuple[float | None, float | None]:
+    start, end = _moment(request.get("StartTime")), _moment(request.get("EndTime"))
+    if start is not None and end is not None and start > end:
+        raise ServiceError("InvalidTimeRangeException", "The start time is after the end time.")
+    return start, end
+
+
+def _moment(time: Any) -> float | None:
+    """The model's timestamp, which its parser gives as a datetime."""
+    return None if time is None else time.timestamp()
+
+
+def _invalid_attributes(message: str) -> ServiceError:
+    return ServiceError("InvalidLookupAttributesException", message)
+
+
+# What it is answered
+
+
+def _event(row: list[Any]) -> EventTypeDef:
+    """The members that the event has: those that it has not are left out."""
+    time, _, event_id, name, read_only, access_key, source, user, record = row
+    event: EventTypeDef = {
+        "EventId": event_id,
+        "EventName": name,
+        "EventTime": datetime.fromtimestamp(time, UTC),
+        "EventSource": source,
+        "Resources": [_resource(resource) for resource in resources_of(record)],
+        "CloudTrailEvent": record,
+    }
+    if read_only:
+        event["ReadOnly"] = read_only
+    if access_key:
+        event["AccessKeyId"] = access_key
+    if user:
+        event["Username"] = user
+    return event
+
+
+def _resource(resource: Resource) -> ResourceTypeDef:
+    answer: ResourceTypeDef = {}
+    if resource.type:
+        answer["ResourceType"] = resource.type
+    if resource.name:
+        answer["ResourceName"] = resource.name
+    return answer

@@ -1,0 +1,98 @@
+"""A server process of a test suite's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class Server:
+    """`skytrail serve` on a free port, with a data directory of its own unless one is given.
+
+    The default durability is "os": the process may crash and lose nothing, a power cut may cost the last calls.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: Path | None = None,
+        durability: str = "os",
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        module: str = "skytrail",
+    ) -> None:
+        self._own = data is None
+        self.data = data if data is not None else Path(tempfile.mkdtemp(prefix="skytrail-"))
+        self._arguments = ["--port", "0", "--data", str(self.data), "--durability", durability, *arguments]
+        self._module = module
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.endpoint = ""
+
+    def start(self, *, within: float = 60.0) -> Server:
+        """Start, and return when the server answers; its log goes to `log` in the data directory."""
+        reading, writing = os.pipe()
+        self.data.mkdir(parents=True, exist_ok=True)
+        with (self.data / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self._module, "serve", *self._arguments, "--ready-fd", str(writing)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writing],
+                env=self._environment,
+            )
+        os.close(writing)
+        with os.fdopen(reading, "rb") as ready, selectors.DefaultSelector() as selector:
+            selector.register(ready, selectors.EVENT_READ)
+            line = ready.readline() if selector.select(within) else b""
+        if not line:
+            self.kill()
+            raise RuntimeError(f"the server did not start:\n{self.log()}")
+        self.endpoint = json.loads(line)["url"]
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.endpoint.rsplit(":", 1)[1])
+
+    def log(self) -> str:
+        return (self.data / "log").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """kill -9, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> int:
+        """Ask it to stop, wait until it has; returns the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+        if self._own:
+            shutil.rmtree(self.data, ignore_errors=True)

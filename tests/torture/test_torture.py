@@ -1,0 +1,14 @@
+"""A sample of `make torture`."""
+
+from __future__ import annotations
+
+from .columns import column_rounds
+from .crash import crash_rounds
+
+
+def test_what_was_acknowledged_survives_the_server() -> None:
+    assert crash_rounds(20, seed=20) > 200
+
+
+def test_what_was_acknowledged_survives_the_columns() -> None:
+    assert column_rounds(5, seed=5) > 200
