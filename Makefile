@@ -1,4 +1,4 @@
-# `make run` and `make test` set up all that they need, on a machine that has only Python 3.11+ (and Node 20 for the clients' tests).
+# `make run` and `make test` set up all that they need, on a machine that has only Python 3.11 or newer.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -25,10 +25,11 @@ check: setup
 	$(BIN)/lint-imports
 
 test: check tests/clients/node_modules/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-tests/clients/node_modules/.installed: tests/clients/package-lock.json
-	cd tests/clients && npm ci --silent --no-audit --no-fund
+# The AWS SDK for JavaScript, by the Node.js that comes with the environment.
+tests/clients/node_modules/.installed: tests/clients/package-lock.json $(VENV)/.installed
+	cd tests/clients && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
 	touch $@
 
 torture: setup

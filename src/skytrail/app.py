@@ -26,6 +26,7 @@ from .services.engines import Engines
 from .storage.store import Transaction
 from .wire import codecs, content, validation
 from .wire.http import Request, Response
+from .wire.models import Service
 from .wire.routing import UnknownCall, identify
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Pipeline:
         try:
             call.route = identify(request)
         except UnknownCall as error:
-            return codecs.serialize_error(error.service, error.protocol, error, call.request_id)
+            return await self._answer_unknown(call, error)
         if call.route.service.name == "s3":
             call.request_id = self.engines.ids.hex(16).upper()
         try:
@@ -55,12 +56,27 @@ class Pipeline:
             call.error = _fault(call)
         await self.perform(call)
         if call.error is not None:
-            route, query_mode = call.route, request.headers.get("x-amzn-query-mode") == "true"
-            return codecs.serialize_error(
-                route.service, route.protocol, call.error, call.request_id, route.operation, query_mode=query_mode
-            )
+            return _refuse(call, call.route.service, call.route.protocol)
         assert call.response is not None
         return call.response
+
+    async def _answer_unknown(self, call: Call, unknown: UnknownCall) -> Response:
+        """An operation that no model has: recorded by the name that it asked for, where it names a service at all."""
+        call.error = unknown
+        if unknown.service is not None:
+            try:
+                authenticate(call, self.authority)
+            except ServiceError as error:
+                call.error = UnknownCall(
+                    error.code,
+                    error.message or "",
+                    status=error.status or 400,
+                    service=unknown.service,
+                    protocol=unknown.protocol,
+                    operation=unknown.operation,
+                )
+            await self.record(call, None)
+        return _refuse(call, unknown.service, unknown.protocol)
 
     async def perform(self, call: Call) -> None:
         """A call whose caller and input are known: to its effect and its record."""
@@ -149,6 +165,18 @@ def respond(call: Call, output: dict[str, Any]) -> None:
     assert call.route is not None
     call.output = output
     call.response = codecs.serialize(call.route, output, call.request_id)
+
+
+def _refuse(call: Call, service: Service | None, protocol: str | None) -> Response:
+    assert call.error is not None
+    return codecs.serialize_error(
+        service,
+        protocol,
+        call.error,
+        call.request_id,
+        call.route.operation if call.route is not None else None,
+        query_mode=call.request.headers.get("x-amzn-query-mode") == "true",
+    )
 
 
 def _fault(call: Call) -> ServiceError:

@@ -55,7 +55,7 @@ class Skytrail:
         self.directory = DataDirectory(settings.data_directory)
         clock, ids = Clock(), Ids()
         self.metrics = Metrics()
-        store = Store(self.directory.database, durability=settings.storage.durability)
+        store = Store(self.directory.database, durability=settings.storage.durability, rooms=services.SCHEMAS)
         columns = Columns(self.directory.columns, settings.columns, settings.storage.durability)
         column_writer = ColumnWriter(store, columns, clock)
         sealer = sealer_of(self.directory.path)

@@ -154,6 +154,36 @@ def test_a_file_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:
         Store(tmp_path / "db")
 
 
+def test_rooms_bring_their_own_tables_and_steps_are_taken_once(tmp_path: Path) -> None:
+    first = ("CREATE TABLE lamps (name TEXT);",)
+    second = (*first, "ALTER TABLE lamps ADD COLUMN colour TEXT;")
+    store = Store(tmp_path / "db", rooms={"lamps": first})
+    run(store, lambda tx: tx.connection.execute("INSERT INTO lamps VALUES ('kitchen')"))
+    store.close()
+    for _ in range(2):
+        store = Store(tmp_path / "db", rooms={"lamps": second})
+        assert store.read.connection.execute("SELECT name, colour FROM lamps").fetchall() == [("kitchen", None)]
+        store.close()
+    with pytest.raises(StorageError, match="schema of lamps 2; this one knows 1"):
+        Store(tmp_path / "db", rooms={"lamps": first})
+
+
+def test_clearing_empties_every_table_and_positions_go_on(tmp_path: Path) -> None:
+    store = Store(tmp_path / "db", rooms={"lamps": ("CREATE TABLE lamps (name TEXT);",)})
+    run(
+        store,
+        lambda tx: tx.connection.execute("INSERT INTO lamps VALUES ('kitchen')"),
+        lambda tx: tx.put(LAMPS, "1", "eu", "kitchen", Lamp("red")),
+        lambda tx: tx.append("audit", b"x"),
+        Transaction.clear,
+    )
+    assert store.read.connection.execute("SELECT * FROM lamps").fetchall() == []
+    assert store.read.get(LAMPS, "1", "eu", "kitchen") is None
+    assert run(store, lambda tx: tx.append("audit", b"y")) == [2]
+    store.close()
+    Store(tmp_path / "db", rooms={"lamps": ("CREATE TABLE lamps (name TEXT);",)}).close()
+
+
 def test_a_second_holder_of_a_data_directory_is_told_who_holds_it(tmp_path: Path) -> None:
     first = DataDirectory(tmp_path / "data")
     with pytest.raises(StoreLocked, match=f"in use by process {os.getpid()}"):

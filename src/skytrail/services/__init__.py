@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ..call import Call, Change
@@ -19,6 +19,9 @@ ROOMS: Mapping[str, Mapping[str, Handler]] = {
     "iam": iam.OPERATIONS,
     "sts": sts.OPERATIONS,
 }
+
+#: Service name -> the steps of its own tables, where it has any.
+SCHEMAS: Mapping[str, Sequence[str]] = {}
 
 
 def handler(route: Route) -> Handler | None:

@@ -13,8 +13,9 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from ..errors import StoreUnwritable
@@ -39,9 +40,8 @@ class Transaction(Writer):
         return position
 
     def clear(self) -> None:
-        """Forget all resources, records and cursors; positions go on, they are never used twice."""
-        for table in ("resources", "cursors", *(f"journal_{topic}" for topic in schema.TOPICS)):
-            self.connection.execute(f"DELETE FROM {table}")
+        """Forget all resources, records and cursors."""
+        schema.clear(self.connection)
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -62,12 +62,21 @@ Command = Callable[[Transaction], Any]
 
 
 class Store:
-    def __init__(self, path: Path, *, durability: Literal["fsync", "os"] = "fsync") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durability: Literal["fsync", "os"] = "fsync",
+        rooms: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
         self._path = path
         self._durability = durability
         try:
             self._writing = self._connect()
-            schema.migrate(self._writing)
+            with contextlib.ExitStack() as undone:
+                undone.callback(self._writing.close)
+                schema.migrate(self._writing, rooms)
+                undone.pop_all()
         except sqlite3.Error as error:
             raise StoreUnwritable(f"{path}: {error}") from error
         self.read = Reader(self._connect(read_only=True))
