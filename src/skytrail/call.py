@@ -10,6 +10,7 @@ from .errors import ServiceError
 from .identity.principals import Identity
 from .storage.store import Transaction
 from .wire.http import Request, Response
+from .wire.models import Service
 from .wire.routing import Route
 
 
@@ -40,6 +41,8 @@ class Call:
     region: str
     identity: Identity
     route: Route | None = None
+    #: Where no model has the operation that was asked for: its service, and the name, if any.
+    asked: tuple[Service, str] | None = None
     input: dict[str, Any] | None = None
     output: dict[str, Any] | None = None
     error: ServiceError | None = None

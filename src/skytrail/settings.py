@@ -38,6 +38,8 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: tuple[str, ...] = ()
     #: Web pages' origins that may call from a browser ("*" for any), besides those on loopback in open mode.
     cors_origins: tuple[str, ...] = ()
+    #: Domains under which open mode answers, besides addresses, names without a domain, and those that no one can own.
+    hosts: tuple[str, ...] = ()
     #: How long a stop waits for calls that are under way.
     drain_seconds: float = 10.0
 
@@ -57,7 +59,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     header_bytes: int = 64 * KIB
     json_depth: int = 1000
     connections: int = 2000
-    #: Requests' bodies held in memory at one time, over all connections.
+    #: Requests' bodies, and answers not read yet, held in memory at one time, over all connections.
     bodies_bytes: int = 512 * MIB
 
 
@@ -100,7 +102,7 @@ def load(
             if given is not None:
                 values.setdefault(section.name, {})[field.name] = (
                     [part for part in given.split(",") if part]
-                    if field.name in ("trusted_proxies", "cors_origins")
+                    if field.name in ("trusted_proxies", "cors_origins", "hosts")
                     else given
                 )
     for name, value in (overrides or {}).items():

@@ -20,6 +20,23 @@ def test_what_a_call_is(service: str, operation: str, category: str, read_only: 
     assert bool(found.data_type) is (category == "Data")
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "action"),
+    [
+        ("cloudtrail", "LookupEvents", "cloudtrail:LookupEvents"),
+        ("cloudwatch", "PutMetricData", "cloudwatch:PutMetricData"),
+        ("cloudcontrol", "GetResource", "cloudformation:GetResource"),
+        ("s3", "HeadBucket", "s3:ListBucket"),
+        ("s3", "PutObject", "s3:PutObject"),
+        ("lambda", "Invoke", "lambda:InvokeFunction"),
+        ("sqs", "SendMessageBatch", "sqs:SendMessage"),
+        ("kms", "ReEncrypt", "kms:ReEncryptFrom"),
+    ],
+)
+def test_the_action_that_allows_a_call(service: str, operation: str, action: str) -> None:
+    assert classify(service, route(service, operation).operation).action == action
+
+
 def operations(service: str) -> set[str]:
     return set(botocore.loaders.Loader().load_service_model(service, "service-2")["operations"])
 
@@ -34,6 +51,8 @@ def test_the_data_names_operations_that_exist() -> None:
         named.setdefault(service, set()).update(names.split())
     for service, overrides in data_files.load("access_overrides.json").items():
         named.setdefault(service, set()).update(overrides)
+    for service in ("kms", "lambda", "s3", "sns", "sqs"):
+        named.setdefault(service, set()).update(data_files.load(f"authorization/{service}.json")["actions"])
     for service, rules in data_files.load("redactions.json")["operations"].items():
         named.setdefault(service, set()).update(rules)
     named.setdefault("ec2", set()).update(data_files.load("ec2.json")["wrapped"].split())

@@ -69,9 +69,9 @@ def test_a_field_that_just_fits_is_whole() -> None:
 )
 def test_a_long_list_is_cut(parameters: dict[str, Any]) -> None:
     made = call("cloudtrail", "CreateTrail", parameters, {"Name": "t"})
-    started = time.perf_counter()
+    started = time.process_time()
     found = checked(made)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert found["omitted"] is True
     assert found["responseElements"] == {"name": "t"}
 

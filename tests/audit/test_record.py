@@ -8,7 +8,6 @@ import pytest
 from skytrail.call import Source
 from skytrail.errors import ServiceError
 from skytrail.identity.principals import Identity, Session
-from skytrail.wire.routing import UnknownCall
 from tests.audit.calls import ACCOUNT, ALICE, CASES, NOW, call, from_case, recorded
 
 RECORDS = json.loads((CASES / "records.json").read_text("utf-8"))
@@ -150,12 +149,30 @@ def test_a_service_that_calls_on_behalf_of_a_user() -> None:
 def test_a_call_of_no_operation_that_exists() -> None:
     service = call("cloudtrail", "GetTrail").route
     assert service is not None
-    error = UnknownCall("UnknownOperationException", "", status=400, service=service.service, operation="DoIt")
-    found = recorded(call("cloudtrail", "GetTrail", route=None, input=None, error=error))
+    error = ServiceError("UnknownOperationException")
+    asked = (service.service, "DoIt")
+    found = recorded(call("cloudtrail", "GetTrail", route=None, asked=asked, input=None, error=error))
     assert (found["eventSource"], found["eventName"]) == ("cloudtrail.amazonaws.com", "DoIt")
     assert found["requestParameters"] is None
-    nothing = recorded(call("cloudtrail", "GetTrail", route=None, input=None, error=ServiceError("InvalidAction")))
-    assert (nothing["eventSource"], nothing["eventName"]) == ("unknown.amazonaws.com", "Unknown")
+    asked = (service.service, "")
+    unnamed = recorded(call("cloudtrail", "GetTrail", route=None, asked=asked, input=None, error=error))
+    assert (unnamed["eventSource"], unnamed["eventName"]) == ("cloudtrail.amazonaws.com", "Unknown")
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        ("eu-west-1", "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-isof-south-1", "aws-iso-f"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("nowhere", "aws"),
+    ],
+)
+def test_an_arn_is_of_its_regions_partition(region: str, partition: str) -> None:
+    found = recorded(call("s3", "CreateBucket", {"Bucket": "b"}, {}, region=region))
+    assert found["resources"][0]["ARN"] == f"arn:{partition}:s3:::b"
 
 
 def test_an_input_that_could_not_be_parsed() -> None:

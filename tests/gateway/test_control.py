@@ -44,7 +44,7 @@ class House:
             "1.2.3", ["sts", "cloudtrail"], lambda: self.columns, lambda: self.journal, lambda: self.stopping
         )
         settings = settings_of(**self.overrides)
-        paths = {"/_skytrail/echo": self._echo}
+        paths = {"/_skytrail/echo": self._echo, "/_skytrail/operate": self._echo}
         self.control = Control(settings, self.clock, self.metrics, vitals, self._reset, paths)
 
     async def _reset(self) -> None:
@@ -182,6 +182,24 @@ def test_who_may_drive_the_server(name: str, path: str) -> None:
         assert page["error"]
     # Anyone may ask what time it is.
     assert house.ask("GET", "/_skytrail/clock")[0] == 200
+
+
+@pytest.mark.parametrize("mode", ["open", "enforced"])
+def test_only_the_owner_acts_without_a_name(mode: str) -> None:
+    async def main() -> None:
+        house = House({"server__mode": mode})
+        request = Request("POST", "/_skytrail/operate", "", {}, b"{}")
+        assert (await house.control.answer(request, PUBLIC)).status == 403
+        assert (await house.control.answer(request, OPERATOR)).status == 200
+
+    run(main())
+
+
+def test_a_name_that_leads_here_does_not_drive_the_server() -> None:
+    house = House()
+    assert house.ask("POST", "/_skytrail/reset", headers={"host": "evil.example:4566"})[0] == 403
+    assert house.ask("POST", "/_skytrail/reset", headers={"host": "skytrail:4566"})[0] == 200
+    assert house.resets == 1
 
 
 def test_operators_paths_answer_with_a_stream() -> None:

@@ -109,3 +109,49 @@ def test_a_public_page_may_reach_the_private_network_where_it_is_allowed() -> No
             assert answer.headers["access-control-allow-private-network"] == "true"
 
     run(main())
+
+
+HOSTS = {
+    **dict.fromkeys(("localhost", "localhost:4566", "LOCALHOST.", "s3.localhost:4566", "b.s3.localhost"), True),
+    **dict.fromkeys(("127.0.0.1:4566", "[::1]:4566", "[::1]", "192.0.2.1", "skytrail", "skytrail:4566"), True),
+    **dict.fromkeys(("host.docker.internal:4566", "skytrail.audit.svc.cluster.local", "aws.test"), True),
+    **dict.fromkeys(("sqs.eu-west-1.amazonaws.com", "b.s3.us-east-1.amazonaws.com", "logs.us-east-1.api.aws"), True),
+    **dict.fromkeys(("localhost.localstack.cloud:4566", "sns.localhost.localstack.cloud"), True),
+    **dict.fromkeys(("audit.example.org", "b.s3.audit.example.org:4566"), True),
+    **dict.fromkeys(("evil.example", "evil.example:4566", "localhost.evil.example", "127.0.0.1.evil.example"), False),
+    **dict.fromkeys(("evilaudit.example.org", "eviltest.example", "localhost,evil.example", "[127.0.0.1.x]"), False),
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_open_server_answers_to_names_that_lead_to_no_page_of_others(host: str) -> None:
+    async def main() -> None:
+        asked = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        async with running(handler, server__hosts=("audit.example.org",)) as server:
+            answer = await (await server.connect()).ask(asked)
+            assert (answer.status, answer.code) == ((200, "") if HOSTS[host] else (403, "AccessForbidden"))
+        async with running(handler, server__mode="enforced") as server:
+            assert (await (await server.connect()).ask(asked)).status == 200
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status"),
+    [
+        ("/?Action=CreateUser&UserName=x", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: image", 403),
+        ("/?Version=2010-05-08&Action=CreateUser", "Sec-Fetch-Site: cross-site", 403),
+        ("/?Action=CreateUser&UserName=x", "Sec-Fetch-Site: none", 200),
+        ("/?Action=CreateUser&UserName=x", "Sec-Fetch-Site: same-site", 200),
+        ("/?Action=CreateUser&UserName=x", f"Sec-Fetch-Site: cross-site\r\nOrigin: {PAGE}", 200),
+        ("/?Action=CreateUser&UserName=x", "User-Agent: aws-cli", 200),
+        ("/bucket/image.png", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: image", 200),
+    ],
+)
+def test_an_image_in_a_foreign_page_does_nothing(target: str, headers: str, status: int) -> None:
+    async def main() -> None:
+        async with running(handler, server__cors_origins=(PAGE,)) as server:
+            asked = f"GET {target} HTTP/1.1\r\nHost: localhost:4566\r\n{headers}\r\n\r\n".encode()
+            assert (await (await server.connect()).ask(asked)).status == status
+
+    run(main())

@@ -305,3 +305,25 @@ def test_a_client_that_does_not_read_is_cut() -> None:
                 await closed.wait()
 
     run(main())
+
+
+def test_answers_that_nobody_reads_count() -> None:
+    async def main() -> None:
+        async def handler(request: Request, _: Source) -> Response:
+            return Response(200, [], bytes(32 << 20) if request.body else b"")
+
+        async with running(handler, limits__bodies_bytes=1 << 20) as server:
+            slow, other = await server.connect(), await server.connect()
+            await slow.say(post(b"much"))
+            await until(lambda: server.edge.unread_bytes > 1 << 20)
+            refused = await other.ask(post(b"more"))
+            assert (refused.status, refused.code) == (503, "SlowDown")
+            await slow.answer()
+            await until(lambda: server.edge.unread_bytes == 0)
+            assert (await other.ask(post())).status == 200
+            await slow.say(post(b"much"))
+            await until(lambda: server.edge.unread_bytes > 0)
+            await slow.close()
+            await until(lambda: server.edge.unread_bytes == 0)
+
+    run(main())

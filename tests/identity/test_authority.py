@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +126,13 @@ def test_the_last_use_of_a_key_is_kept_to_the_minute(house: House) -> None:
     assert used["UserName"] == "alice"
     assert used["AccessKeyLastUsed"]["ServiceName"] == "s3"
     assert used["AccessKeyLastUsed"]["LastUsedDate"].timestamp() == NOW.timestamp() + 60
+
+
+def test_what_is_no_keys_id_is_not_remembered(house: House) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert house.authority.key(f"{number:05}" + "A" * 60_000) is None
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from skytrail.errors import MalformedPolicy
 from skytrail.identity import policy
-from skytrail.identity.patterns import Pattern
+from skytrail.identity.patterns import Pattern, arn_parts
 from skytrail.identity.policy import Ask
 
 CASES = Path(__file__).parent.parent / "cases" / "policies"
@@ -82,3 +82,28 @@ def test_no_pattern_is_slow() -> None:
     for pattern in ("*a" * 500 + "b", "a*" * 1000 + "b", "?*" * 500 + "b", "*" + "?" * 500 + "b"):
         assert not Pattern(pattern, variables=False).matches(text, {})
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["arn:${" + " " * 100_000, "arn:" + "${a," * 30_000, "arn:${a,'" + "${a,'" * 30_000, "arn:${a," + " " * 100_000],
+    ids=["spaces", "openings", "quotes", "no default"],
+)
+def test_no_policy_takes_long_to_read(text: str) -> None:
+    statement = {"Effect": "Allow", "Action": "*", "Resource": text}
+    conditions = {"ArnLike": {"aws:PrincipalArn": ":" * 100_000 + "}"}}
+    started = time.process_time()
+    for tree in (statement, {**statement, "Condition": conditions}):
+        try:
+            policy.parse(json.dumps({"Version": "2012-10-17", "Statement": tree}))
+        except MalformedPolicy:
+            continue
+    assert time.process_time() - started < 2
+
+
+def test_a_variables_own_colon_does_not_part_an_arn() -> None:
+    assert arn_parts("arn:aws:iam::${aws:PrincipalAccount}:user/${aws:username, 'a:b'}", variables=True) == [
+        *("arn", "aws", "iam", "", "${aws:PrincipalAccount}", "user/${aws:username, 'a:b'}")
+    ]
+    assert arn_parts("arn:aws:sqs:${a}:b:c:d:${e", variables=True) == ["arn", "aws", "sqs", "${a}", "b", "c:d:${e"]
+    assert arn_parts("arn:${a:b}", variables=False) == ["arn", "${a", "b}"]

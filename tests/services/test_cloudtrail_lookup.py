@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from skytrail.errors import ColumnsUnavailable, QueryTooLarge, ServiceError
 from skytrail.identity.secrets import Sealer
-from skytrail.services.cloudtrail import history, investigate, tokens
+from skytrail.services import tokens
+from skytrail.services.cloudtrail import history, investigate
 from skytrail.services.cloudtrail.conditions import Condition, Parameters, conjunction, containing
 from skytrail.services.cloudtrail.resources import name_of, resources_of
 
@@ -284,8 +285,8 @@ def test_a_token_outlives_a_restart(trail: Trail, paged: Any) -> None:
 
 def test_no_altered_token_passes() -> None:
     sealer = Sealer(b"k" * 32)
-    token = tokens.seal(sealer, tokens.Cursor(1_772_359_200, 7), ["a"])
-    assert tokens.unseal(sealer, token, ["a"]) == (1_772_359_200, 7)
+    token = tokens.seal(sealer, [1_772_359_200, 7], ["a"])
+    assert tokens.unseal(sealer, token, ["a"]) == [1_772_359_200, 7]
     raw = base64.b64decode(token)
     altered = [
         base64.b64encode(raw[:n] + bytes([raw[n] ^ bit]) + raw[n + 1 :]).decode()
@@ -326,23 +327,37 @@ def test_a_history_that_cannot_be_read_asks_to_try_again(
 # Resources
 
 
-@pytest.mark.parametrize(
-    ("arn", "name"),
-    [
-        ("arn:aws:s3:::bucket", "bucket"),
-        ("arn:aws:s3:::bucket/a/key", "bucket/a/key"),
-        ("arn:aws:iam::1:user/team/bob", "bob"),
-        ("arn:aws:iam::1:root", "root"),
-        ("arn:aws:sns:us-east-1:1:topic", "topic"),
-        ("arn:aws:cloudtrail:us-east-1:1:trail/main", "main"),
-        ("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/f:*", "/aws/lambda/f"),
-        ("arn:aws:lambda:us-east-1:1:function:f", "f"),
-        ("arn:aws:dynamodb:us-east-1:1:table/t/index/i", "t/index/i"),
-        ("i-0123", "i-0123"),
-    ],
-)
+NAMES = [
+    ("arn:aws:s3:::bucket", "bucket"),
+    ("arn:aws:s3:::bucket/a/key", "bucket/a/key"),
+    ("arn:aws:iam::1:user/team/bob", "bob"),
+    ("arn:aws:iam::1:root", "root"),
+    ("arn:aws:sns:us-east-1:1:topic", "topic"),
+    ("arn:aws:cloudtrail:us-east-1:1:trail/main", "main"),
+    ("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/f:*", "/aws/lambda/f"),
+    ("arn:aws:lambda:us-east-1:1:function:f", "f"),
+    ("arn:aws:dynamodb:us-east-1:1:table/t/index/i", "t/index/i"),
+    ("i-0123", "i-0123"),
+    ("arn:aws:sns", "arn:aws:sns"),
+]
+
+
+@pytest.mark.parametrize(("arn", "name"), NAMES)
 def test_the_name_within_an_arn(arn: str, name: str) -> None:
     assert name_of(arn) == name
+
+
+def test_a_name_that_is_shown_finds_its_event(trail: Trail) -> None:
+    account = trail.account()
+    for arn, _ in NAMES:
+        trail.record(account, {"eventName": arn, "resources": [{"type": "T", "ARN": arn}]})
+    for arn, _ in NAMES:
+        (event,) = trail.lookup(account, LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": arn}])[
+            "Events"
+        ]
+        (resource,) = event["Resources"]
+        by_name = [{"AttributeKey": "ResourceName", "AttributeValue": resource["ResourceName"]}]
+        assert event["EventId"] in ids(trail.lookup(account, LookupAttributes=by_name))
 
 
 @pytest.mark.parametrize("resources", ["null", "{}", '"x"', "[1, null, [], {}]", '[{"type": 1, "ARN": {}}]', "1e999"])
@@ -445,3 +460,8 @@ def test_what_a_caller_wrote_is_only_ever_bound(conditions: tuple[Condition, ...
     if len(parameters.values) == len(plain.values):  # a text with two spellings is searched twice
         assert sql == alike
     assert all(f"{{{name}:String}}" in sql for name in parameters.values)
+
+
+def test_a_search_that_cannot_travel_is_refused(trail: Trail) -> None:
+    (answer,) = trail.search(text=["x" * 2000] * 10)
+    assert answer["error"]["code"] == "ValidationException"

@@ -140,6 +140,8 @@ def test_what_is_not_supported_is_not_ignored(house: House) -> None:
     assert refused(house, "CreateUser", UserName="a", PermissionsBoundary=boundary)[0] == "InvalidInputException"
     tags = [{"Key": "k", "Value": "1"}, {"Key": "K", "Value": "2"}]
     assert refused(house, "CreateUser", UserName="a", Tags=tags)[0] == "InvalidInputException"
+    for tag in ({"Key": "aws:k", "Value": "v"}, {"Key": "k", "Value": "AWS:v"}):
+        assert refused(house, "CreateUser", UserName="a", Tags=[tag])[0] == "InvalidInputException"
     assert house.iam("ListUsers")["Users"] == []
 
 
@@ -169,6 +171,10 @@ def test_pages_of_users(house: House) -> None:
     assert pages(house, "ListUsers", "Users", MaxItems=5) == [names]
     assert pages(house, "ListUsers", "Users", PathPrefix="/x", MaxItems=2) == [["a", "c"], ["e"]]
     assert pages(house, "ListUsers", "Users", PathPrefix="/y") == [[]]
+    of_all = house.iam("ListUsers", MaxItems=2)["Marker"]
+    assert len(house.iam("ListUsers", Marker=of_all)["Users"]) == 3
+    assert refused(house, "ListUsers", Marker=of_all, PathPrefix="/x") == ("ValidationError", "Invalid Marker.")
+    assert refused(house, "ListUsers", root("999999999999"), Marker=of_all) == ("ValidationError", "Invalid Marker.")
     for marker in ("!", "gAAA", "a" * 5):
         assert refused(house, "ListUsers", Marker=marker) == ("ValidationError", "Invalid Marker.")
 

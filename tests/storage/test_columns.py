@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import stat
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skytrail.errors import ColumnsUnavailable, QueryFailed, QueryTooLarge
+from skytrail.errors import ColumnsUnavailable, QueryFailed, QueryTooLarge, StoreUnwritable
 from skytrail.storage.columns import Columns, client, schema
 from skytrail.storage.columns.client import parameter, rows
 
@@ -167,9 +168,9 @@ def test_a_stream_is_whole_and_can_be_left(columns: Bench) -> None:
         async for (number,) in columns.columns.stream("SELECT number FROM numbers(300000)"):
             total += number
         endless = columns.columns.stream("SELECT number FROM system.numbers")
-        async for _ in endless:
-            break
-        await endless.aclose()  # type: ignore[attr-defined]
+        async with contextlib.aclosing(endless):
+            async for _ in endless:
+                break
         left = 1
         while left:  # its connection is closed, so the engine gives it up
             [[left]] = await columns.columns.query("SELECT count() FROM system.processes WHERE query LIKE '%numbers'")
@@ -338,3 +339,9 @@ def test_after_a_stop_everything_is_refused(tmp_path: Path) -> None:
         return columns
 
     assert asyncio.run(run()).state == "stopped"
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreUnwritable, match="cannot write to"):
+        asyncio.run(Bench._start(tmp_path / "file" / "columns"))

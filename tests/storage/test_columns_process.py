@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from skytrail.errors import ColumnsUnavailable
-from skytrail.storage.columns import Columns
+from skytrail.storage.columns import Columns, supervisor
 
 from .columns_kit import Bench, bench, ends, row_binary
 
@@ -36,29 +36,29 @@ def test_killed_while_it_inserts_and_reads(tmp_path: Path) -> None:
     async def write(columns: Columns, stop: asyncio.Event) -> None:
         nonlocal next_position
         while not stop.is_set():
-            first, next_position = next_position, next_position + chance.randrange(1, 400)
-            batch = range(first, next_position)
+            batch = range(next_position, next_position + chance.randrange(1, 400))
+            next_position = batch.stop
             records = [
                 (n, b'{"eventTime":"2025-%02d-20T00:00:00Z","pad":"%s"}' % (10 + n % 3, b"x" * chance.randrange(900)))
                 for n in batch
             ]
-            token = f"t:{first}"
+            token = f"t:{batch.start}"
             while records:
                 try:
                     await columns.insert("events", ("position", "record"), row_binary(*records), token=token)
                 except ColumnsUnavailable:
-                    there = await present(columns, first, next_position)
+                    there = await present(columns, batch)
                     records, token = [row for row in records if row[0] not in there], ""
                 else:
                     break
             answered.update(batch)
 
-    async def present(columns: Columns, first: int, end: int) -> set[int]:
+    async def present(columns: Columns, batch: range) -> set[int]:
         while True:
             with contextlib.suppress(ColumnsUnavailable):
                 rows = await columns.query(
                     "SELECT position FROM events WHERE position >= {first:UInt64} AND position < {end:UInt64}",
-                    {"first": first, "end": end},
+                    {"first": batch.start, "end": batch.stop},
                     in_order=True,
                 )
                 return {position for (position,) in rows}
@@ -132,7 +132,7 @@ def test_a_read_is_tried_again_and_a_change_is_not(tmp_path: Path) -> None:
 _PARENT = """
 import asyncio, pathlib, sys
 from skytrail.settings import Columns as ColumnsSettings
-from skytrail.storage.columns import Columns
+from skytrail.storage.columns import Columns, supervisor
 
 async def main():
     columns = Columns(pathlib.Path(sys.argv[1]), ColumnsSettings(), "os")
@@ -155,6 +155,17 @@ def test_it_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> None:
         assert ends(child)
     with bench(tmp_path) as opened:
         assert opened.query("SELECT 1") == [[1]]
+
+
+def test_a_process_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_PING_SECONDS", 0.1)
+    with bench(tmp_path) as opened:
+        assert opened.query("SELECT 1") == [[1]]
+        assert opened.columns.pid is not None
+        os.kill(opened.columns.pid, signal.SIGSTOP)
+        monkeypatch.setattr(supervisor, "_END_SECONDS", 0.1)
+        assert opened.query("SELECT 1") == [[1]]
+        assert opened.columns.restarts == 1
 
 
 def test_a_stopped_process_leaves_nothing(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def records(port: int, *, patience: float = 60.0) -> list[dict[str, object]]:
     """All records of the account, by the investigator's search; a clear refusal is asked again, as clients do."""
     until = time.monotonic() + patience
     while True:
-        *events, last = _search(port, {"accounts": [ACCOUNT], "limit": None})
+        *events, last = search(port, {"accounts": [ACCOUNT], "limit": None})
         if "cursor" in last:
             return [event["record"] for event in events]
         assert last["error"]["code"] == "ServiceUnavailable", last
@@ -83,7 +83,7 @@ def records(port: int, *, patience: float = 60.0) -> list[dict[str, object]]:
         threading.Event().wait(0.2)
 
 
-def _search(port: int, search: dict[str, object]) -> list[dict[str, Any]]:
+def search(port: int, search: dict[str, object]) -> list[dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("POST", "/_skytrail/lookup", json.dumps(search))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -604,3 +605,67 @@ def test_noise_is_read_or_refused_never_a_fault(name: str, operation: str, proto
         assert isinstance(parsed, dict)
 
     check()
+
+
+# Documents that are small to send and large to hold
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "protocol", "request_", "message"),
+    [
+        (
+            *("cloudwatch", "PutMetricData", "smithy-rpc-v2-cbor"),
+            document(b"\x9f" + b"\x80" * 1_000_001 + b"\xff"),
+            "The CBOR has more than 1000000 items",
+        ),
+        (
+            *("cloudwatch", "PutMetricData", "smithy-rpc-v2-cbor"),
+            document(b"\x9b\0\0\0\0\0\x0f\xff\xff" + b"\0" * 64),
+            "The CBOR has more than 1000000 items",
+        ),
+        (
+            *("cloudwatch", "PutMetricData", "smithy-rpc-v2-cbor"),
+            document(b"\x7f" + b"\x60" * 1_000_001 + b"\xff"),
+            "The CBOR has more than 1000000 items",
+        ),
+        (
+            *("cloudwatch", "DescribeAlarms", "query"),
+            form("&".join(f"{number}{'.a' * 63}=" for number in range(8000))),
+            "The request's parameters have too many parts",
+        ),
+        (
+            *("s3", "DeleteObjects", "rest-xml"),
+            Request("POST", "/b", "delete", {}, b"<Delete>" + b"<a/>" * 250_000 + b"</Delete>"),
+            "The XML has more than 250000 elements",
+        ),
+        (
+            *("s3", "DeleteObjects", "rest-xml"),
+            Request("POST", "/b", "delete", {}, b"<Delete>" + b" " * (8 << 20) + b"</Delete>"),
+            "The XML is longer than 8388608 bytes",
+        ),
+    ],
+    ids=["list", "length", "string", "form", "elements", "length of XML"],
+)
+def test_bombs(name: str, operation: str, protocol: str, request_: Request, message: str) -> None:
+    assert str(refusal(route(name, operation, protocol), request_).message).endswith(message)
+
+
+@pytest.mark.parametrize("header", [" " * 30_000 + "x" + " " * 30_000 + '"', '"' + "\\a" * 30_000, '"a' * 20_000])
+def test_a_list_in_a_header_is_read_in_one_go(header: str) -> None:
+    started = time.process_time()
+    request = Request("GET", "/b/k", "attributes", {"x-amz-object-attributes": header})
+    codecs.parse(route("s3", "GetObjectAttributes"), request)
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("header", "items"),
+    [
+        ("ETag, ObjectSize ,Checksum", ["ETag", "ObjectSize", "Checksum"]),
+        ('"a, b" , "c\\"d",e', ["a, b", 'c"d', "e"]),
+        ('"a"b, c', ['"a"b', "c"]),
+    ],
+)
+def test_lists_in_headers(header: str, items: list[str]) -> None:
+    request = Request("GET", "/b/k", "attributes", {"x-amz-object-attributes": header})
+    assert codecs.parse(route("s3", "GetObjectAttributes"), request)["ObjectAttributes"] == items

@@ -211,6 +211,7 @@ DEEP = b"[" * 1001 + b"]" * 1001
         ("json", request("é".encode("latin1"), content_type="application/json; charset=latin1"), "é".encode()),
         ("json", request(b""), b""),
         ("json", request(b"", content_encoding="gzip"), b""),
+        ("rest-json", request(bytes(17 * MIB)), bytes(17 * MIB)),
     ],
 )
 def test_read(protocol: str, made: Request, expected: bytes) -> None:
@@ -227,6 +228,10 @@ def test_read(protocol: str, made: Request, expected: bytes) -> None:
         ("json", request(gzip.compress(bytes(2 * MIB)), content_encoding="gzip"), Limits(inflated_bytes=MIB)),
         ("query", request(gzip.compress(bytes(2 * MIB)), content_encoding="gzip"), Limits(inflate_ratio=100)),
         ("json", request(b"{}", content_encoding="br"), Limits()),
+        ("json", request(b'"' + b"a" * MIB + b'"'), Limits(inflated_bytes=MIB)),
+        ("query", request(b"a" * (MIB + 1)), Limits(inflated_bytes=MIB)),
+        ("smithy-rpc-v2-cbor", request(b"a" * (MIB + 1)), Limits(inflated_bytes=MIB)),
+        ("json", request(b"[" + b"{}," * 1_000_000 + b"{}]"), Limits()),
     ],
 )
 def test_read_refuses(protocol: str, made: Request, limits: Limits) -> None:

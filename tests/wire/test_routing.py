@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,24 @@ def test_the_first_call_loads_one_model() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+@pytest.mark.parametrize(
+    "path", ["/2015-03-31/functions/..", "/2015-03-31/./functions/a", "/a/../2015-03-31/functions/a"]
+)
+def test_a_path_that_is_signed_as_another_is_none(path: str) -> None:
+    with pytest.raises(routing.UnknownCall) as caught:
+        routing.identify(request_of({"method": "GET", "path": path, "signed": "lambda"}))
+    assert (caught.value.code, caught.value.status) == ("UnknownOperationException", 404)
+    # An object's key may be anything, and is signed as it is sent.
+    key = routing.identify(request_of({"method": "GET", "path": f"/bucket{path}", "signed": "s3"}))
+    assert key.operation.name == "GetObject"
+
+
+def test_a_host_that_no_dns_has_costs_nothing() -> None:
+    started = time.process_time()
+    for number in range(100):
+        request = Request("GET", "/", "", {"host": f"{number}" + ".a" * 30_000 + ".localhost"})
+        with pytest.raises(routing.UnknownCall):
+            routing.identify(request)
+    assert time.process_time() - started < 1

@@ -264,3 +264,34 @@ def test_the_signing_keys_are_cached_within_bounds() -> None:
     check(signed(WHEN))
     info = sigv4.signing_key.cache_info()
     assert (info.misses, info.maxsize) == (1, 1024)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        (
+            "Credential=A/20240229/eu-west-1/logs/aws4_request,Credential=B/20240229/eu-west-1/logs/aws4_request,"
+            "SignedHeaders=host,Signature=00"
+        ),
+        f"Credential=A/20240229/eu-west-1/{'l' * 65}/aws4_request,SignedHeaders=host,Signature=00",
+    ],
+    ids=["two callers", "a service's name without end"],
+)
+@pytest.mark.parametrize(("service", "code"), [("logs", "IncompleteSignature"), ("s3", "AuthorizationHeaderMalformed")])
+def test_headers_that_mislead(authorization: str, service: str, code: str) -> None:
+    headers = {"host": "h", "authorization": f"AWS4-HMAC-SHA256 {authorization}", "x-amz-date": "20240229T000000Z"}
+    with pytest.raises(ServiceError) as caught:
+        sigv4.read(Request("GET", "/", "", headers), service)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("name", ["X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders"])
+@pytest.mark.parametrize(
+    ("service", "code"), [("logs", "IncompleteSignature"), ("s3", "AuthorizationQueryParametersError")]
+)
+def test_a_presigned_query_has_one_caller(name: str, service: str, code: str) -> None:
+    request = signed(WHEN, service=service, method="GET", expires=60)
+    for query in (f"{request.query}&{name}=a", f"{name}=a&{request.query}"):
+        with pytest.raises(ServiceError) as caught:
+            sigv4.read(replace(request, query=query), service)
+        assert caught.value.code == code

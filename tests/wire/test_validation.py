@@ -189,3 +189,15 @@ def test_the_quick_test_and_the_slow_walk_agree(data: st.DataObject) -> None:
 def test_every_operation_in_scope_compiles() -> None:
     for _, operation in OPERATIONS:
         validation._check_of(operation)
+
+
+def test_wrong_input_that_nests_deeply_is_refused() -> None:
+    statement: dict[str, Any] = {}
+    for _ in range(300):
+        statement = {"NotStatement": {"Statement": statement}}
+    operation = models.service("wafv2").operation("CreateWebACL")
+    assert operation is not None
+    route = Route(models.service("wafv2"), operation, "json")
+    with pytest.raises(ServiceError) as caught:
+        validation.validate(route, {"Rules": [{"Name": "a", "Priority": 1, "Statement": statement}]})
+    assert (caught.value.code, caught.value.status) == ("SerializationException", 400)

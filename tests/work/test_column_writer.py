@@ -183,15 +183,12 @@ def test_an_insert_that_lost_its_answer_is_not_repeated(tmp_path: Path, monkeypa
 
         monkeypatch.setattr(world.columns, "insert", lose)
         await world.append(record(1), record(2))
-        with pytest.raises(ColumnsUnavailable, match="lost"):
-            await world.writer.catch_up()
+        await world.writer.catch_up()
+        assert tokens == ["audit:1-2"]
         await world.append(record(3))
         await world.writer.catch_up()
         assert [position for position, _ in await world.found()] == [1, 2, 3]
-        assert tokens == ["audit:1-2", ""]
-        await world.append(record(4))
-        await world.writer.catch_up()
-        assert tokens == ["audit:1-2", "", "audit:4-4"]
+        assert tokens == ["audit:1-2", "audit:3-3"]
 
     play(tmp_path, scene)
 
@@ -279,6 +276,8 @@ def test_a_stop_releases_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(world.columns, "insert", never)
         await world.append(record(1))
+        with pytest.raises(ColumnsUnavailable, match="away"):
+            await world.writer.catch_up()
         waiting = asyncio.create_task(world.writer.catch_up())
         await asyncio.sleep(0)
         await world.writer.stop()

@@ -1,6 +1,7 @@
-"""What kind of event a call is: management or data, a read or a write, and the resource types it touches.
+"""What kind of event a call is: management or data, a read or a write, the action that authorizes it, and the resource
+types that it touches.
 
-Reads and writes come from AWS's service authorization reference (data/authorization, distilled by
+Actions, reads and writes come from AWS's service authorization reference (data/authorization, distilled by
 scripts/service_authorization.py), with CloudTrail's own exceptions in data/access_overrides.json.
 Data events come from the list in the CloudTrail user guide (data/data_events.json).
 """
@@ -32,14 +33,20 @@ _READ = re.compile(f"(?:{'|'.join(READ_VERBS)})(?![a-z])")
 class Classification:
     category: Literal["Management", "Data"]
     read_only: bool
+    #: The IAM action that a policy allows it by (`s3:ListBucket` for HeadBucket).
+    action: str
     #: The type that a trail's selectors know a data event by; "" for management events.
-    data_type: str = ""
+    data_type: str
     #: Resource type -> the ARN templates (`cloudtrail:${Region}:${Account}:trail/${TrailName}`) of what the call names.
-    resources: Mapping[str, tuple[str, ...]] | None = None
+    resources: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(slots=True, frozen=True)
 class _Authorization:
+    #: Of the service's actions; "" where it is the service's signing name.
+    prefix: str
+    #: By operation, where the action has another name.
+    actions: Mapping[str, str]
     reads: frozenset[str]
     writes: frozenset[str]
     #: By operation.
@@ -51,7 +58,7 @@ class _Authorization:
 def _authorization(service_name: str) -> _Authorization:
     data = data_files.load(f"authorization/{service_name}.json")
     if data is None:
-        return _Authorization(frozenset(), frozenset(), {}, {})
+        return _Authorization("", {}, frozenset(), frozenset(), {}, {})
     by_operation: dict[str, dict[str, tuple[str, ...]]] = {}
     for resource_type, arns in data["resources"].items():
         for arn, operations in arns.items():
@@ -59,7 +66,14 @@ def _authorization(service_name: str) -> _Authorization:
                 types = by_operation.setdefault(operation, {})
                 types[resource_type] = (*types.get(resource_type, ()), arn)
     everything = {resource_type: tuple(arns) for resource_type, arns in data["resources"].items()}
-    return _Authorization(frozenset(data["read"].split()), frozenset(data["write"].split()), by_operation, everything)
+    return _Authorization(
+        prefix=data.get("prefix", ""),
+        actions=data.get("actions", {}),
+        reads=frozenset(data["read"].split()),
+        writes=frozenset(data["write"].split()),
+        resources=by_operation,
+        all_resources=everything,
+    )
 
 
 @cache
@@ -81,23 +95,23 @@ def _read_only(service_name: str, operation_name: str) -> bool:
     return _READ.match(operation_name) is not None
 
 
-@cache
-def _classify(service_name: str, operation_name: str) -> Classification:
-    data_types = _data_types(service_name)
-    data_type = data_types.get(operation_name) or data_types.get("*", "")
-    return Classification(
-        category="Data" if data_type else "Management",
-        read_only=_read_only(service_name, operation_name),
-        data_type=data_type,
-        resources=_authorization(service_name).resources.get(operation_name, {}),
-    )
-
-
 def resource_types(service_name: str) -> Mapping[str, tuple[str, ...]]:
     """All resource types of a service, each with its ARN templates."""
     return _authorization(service_name).all_resources
 
 
+@cache
 def classify(service_name: str, operation: OperationModel) -> Classification:
     """`service_name` is botocore's name of the service."""
-    return _classify(service_name, operation.name)
+    name = operation.name
+    data_types = _data_types(service_name)
+    data_type = data_types.get(name) or data_types.get("*", "")
+    authorization = _authorization(service_name)
+    prefix = authorization.prefix or operation.service_model.signing_name
+    return Classification(
+        category="Data" if data_type else "Management",
+        read_only=_read_only(service_name, name),
+        action=f"{prefix}:{authorization.actions.get(name, name)}",
+        data_type=data_type,
+        resources=authorization.resources.get(name, {}),
+    )

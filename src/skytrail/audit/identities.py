@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skytrail.identity.principals import Identity, Session
+    from ..identity.principals import Identity, Session
 
 
 def instant(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from . import data_files, forms
@@ -16,7 +16,7 @@ from .resources import Finder, compile_finder, s3_resources
 if TYPE_CHECKING:
     from botocore.model import OperationModel
 
-    from skytrail.wire.models import Service
+    from ..wire.models import Service
 
 #: Services whose members keep the API's spelling.
 _UNCHANGED = ("account", "securityhub")
@@ -45,8 +45,7 @@ class Plan:
 def _form(service: Service) -> Form:
     if service.name in _UNCHANGED:
         return forms.Unchanged()
-    protocols = service.model.metadata.get("protocols") or [service.model.metadata.get("protocol", "json")]
-    if protocols[0].startswith("rest-"):
+    if service.protocols[0].startswith("rest-"):
         return forms.Timed("iso")
     return forms.Timed("plain") if service.name in _PLAIN_TIMES else Form()
 
@@ -111,7 +110,8 @@ def _finder(service: Service, operation: OperationModel, classification: Classif
     return compile_finder(operation, classification, resource_types(service.name), rules)
 
 
-def _compile(service: Service, operation: OperationModel) -> Plan:
+@cache
+def plan(service: Service, operation: OperationModel) -> Plan:
     facts = data_files.load("event_names.json")
     classification = classify(service.name, operation)
     request, response = _compilers_for(service, operation)
@@ -136,13 +136,3 @@ def _compile(service: Service, operation: OperationModel) -> Plan:
         is_s3=is_s3,
         fault_in_code=service.name in facts["error_codes_with_fault"],
     )
-
-
-_plans: dict[tuple[str, str], Plan] = {}
-
-
-def plan(service: Service, operation: OperationModel) -> Plan:
-    known = _plans.get((service.name, operation.name))
-    if known is None:
-        known = _plans[service.name, operation.name] = _compile(service, operation)
-    return known

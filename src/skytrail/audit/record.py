@@ -14,7 +14,7 @@ from .plans import Plan, plan
 from .resources import MOST, partition_of
 
 if TYPE_CHECKING:
-    from skytrail.call import Call
+    from ..call import Call
 
 VERSION = "1.11"
 KIB = 1024
@@ -108,10 +108,9 @@ def _names(call: Call, known: Plan | None) -> tuple[str, str]:
     """eventSource and eventName. A call of no operation that exists is named by what could be read of it."""
     if known is not None:
         return known.event_source, known.event_name
-    service = getattr(call.error, "service", None)
-    operation = getattr(call.error, "operation", None)
-    source = service.event_source if service is not None else "unknown.amazonaws.com"
-    return source, _short(operation)[0] if isinstance(operation, str) and operation else "Unknown"
+    assert call.asked is not None
+    service, operation = call.asked
+    return service.event_source, _short(operation)[0] or "Unknown"
 
 
 def _region(call: Call, known: Plan | None) -> str:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
+
+from botocore.loaders import Loader
 
 from .redact import Rules, Showing
 
@@ -22,10 +25,6 @@ if TYPE_CHECKING:
 MOST, LONGEST = 50, 2048
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_PARTITIONS = {
-    "cn": "aws-cn", "us-gov": "aws-us-gov", "us-iso": "aws-iso", "us-isob": "aws-iso-b", "eu-isoe": "aws-iso-e",
-    "us-isof": "aws-iso-f",
-}  # fmt: skip
 #: Members that hold a variable under a name of another kind.
 _ALIASES = {"objectname": "key", "queuename": "queueurl", "objectkey": "key"}
 _GENERIC = ("name", "id", "arn", "identifier", "resourcearn", "resourceid")
@@ -34,8 +33,15 @@ Resources = list[dict[str, str]]
 Finder = Callable[[Mapping[str, Any], Mapping[str, Any] | None, str, str], Resources]
 
 
+@cache
+def _partitions() -> list[tuple[str, re.Pattern[str]]]:
+    loader = Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    return [(found["id"], re.compile(found["regionRegex"])) for found in loader.load_data("partitions")["partitions"]]
+
+
+@lru_cache(maxsize=256)
 def partition_of(region: str) -> str:
-    return _PARTITIONS.get(region.rpartition("-")[0].rpartition("-")[0] or region.partition("-")[0], "aws")
+    return next((name for name, regions in _partitions() if regions.match(region)), "aws")
 
 
 @dataclass(slots=True, frozen=True)
@@ -152,13 +158,49 @@ def _arns(value: Mapping[str, Any], carriers: list[tuple[str, ...]]) -> Iterable
         found: Any = value
         for name in path:
             found = found.get(name) if isinstance(found, dict) else None
-        if isinstance(found, str) and found.startswith("arn:"):
+        if isinstance(found, str) and found.startswith("arn:") and len(found) <= LONGEST:
             yield found
 
 
 def _entry(resource_type: str, arn: str, account: str) -> dict[str, str]:
-    parts = arn.split(":", 5)
-    return {"accountId": (parts[4] if len(parts) == 6 else "") or account, "type": resource_type, "ARN": arn}
+    return {"accountId": arn.split(":", 5)[4] or account, "type": resource_type, "ARN": arn}
+
+
+@dataclass(slots=True, frozen=True)
+class _Finder:
+    """Finds the resources that a call of one operation names."""
+
+    data_type: str
+    #: Of the resources that the operation names.
+    templates: list[_Template]
+    #: Those that an ARN is known by: the same, or all of the service where the reference names none for the operation.
+    known: list[_Template]
+    of_input: list[tuple[str, ...]]
+    of_output: list[tuple[str, ...]]
+
+    def __call__(
+        self, given: Mapping[str, Any], answered: Mapping[str, Any] | None, region: str, account: str
+    ) -> Resources:
+        found: dict[str, str] = {}
+        for arn in (*_arns(given, self.of_input), *(_arns(answered, self.of_output) if answered else ())):
+            type_ = next((each.type for each in self.known if each.pattern.fullmatch(arn)), None)
+            if type_ is not None:
+                found[arn] = type_
+        met = set(found.values())
+        for template in self.templates:
+            if template.type in met:
+                continue
+            for arn in template.fill(given, region, account):
+                met.add(template.type)
+                if len(arn) <= LONGEST:
+                    found.setdefault(arn, template.type)
+                if len(found) >= MOST:
+                    break
+        entries = [_entry(type_, arn, account) for arn, type_ in found.items()]
+        if self.data_type and self.data_type not in met:
+            # Selectors choose data events by this type, so it is there even where no ARN is known.
+            entries.append({"accountId": account, "type": self.data_type})
+        return entries
 
 
 def compile_finder(
@@ -168,7 +210,7 @@ def compile_finder(
 
     `of_service`: all the templates of the service, to know an ARN by, where the reference names none for the operation.
     """
-    types = dict(classification.resources or {})
+    types = dict(classification.resources)
     data_type = classification.data_type
     if data_type in of_service:
         types.setdefault(data_type, of_service[data_type])
@@ -191,32 +233,7 @@ def compile_finder(
     ]
     if not templates and not data_type and not (known and (of_input or of_output)):
         return None
-
-    def find(given: Mapping[str, Any], answered: Mapping[str, Any] | None, region: str, account: str) -> Resources:
-        found: dict[str, dict[str, str]] = {}
-        met: set[str] = set()
-        for arn in (*_arns(given, of_input), *(_arns(answered, of_output) if answered else ())):
-            for template in known:
-                if len(arn) <= LONGEST and template.pattern.fullmatch(arn):
-                    found[arn] = _entry(template.type, arn, account)
-                    met.add(template.type)
-                    break
-        for template in templates:
-            if template.type in met:
-                continue
-            for arn in template.fill(given, region, account):
-                met.add(template.type)
-                if len(arn) <= LONGEST:
-                    found.setdefault(arn, _entry(template.type, arn, account))
-                if len(found) >= MOST:
-                    break
-        entries = list(found.values())
-        if data_type and data_type not in met:
-            # Selectors choose data events by this type, so it is there even where no ARN is known.
-            entries.append({"accountId": account, "type": data_type})
-        return entries
-
-    return find
+    return _Finder(data_type, templates, known, of_input, of_output)
 
 
 def s3_resources(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -22,6 +23,7 @@ app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:
+    os.umask(0o077)  # what is kept is its owner's alone, also in a directory that others may read
     try:
         app()
     except SkytrailError as error:

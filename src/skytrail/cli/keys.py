@@ -56,14 +56,13 @@ def create(
 ) -> None:
     """Make an access key. Its secret is shown now, and never again."""
     iam = _Iam(context, data, account)
+    if policy is not None and user is None:
+        raise SettingsError("the root of an account needs no policy: name a --user, or leave out --policy")
+    document = _document(policy) if policy is not None else None
+    if user is not None:
+        iam.ensure_user(user)
     if policy is not None:
-        if user is None:
-            raise SettingsError("the root of an account needs no policy: name a --user, or leave out --policy")
-        document = _document(policy)
-        iam.ensure_user(user)
         iam("PutUserPolicy", UserName=user, PolicyName=policy.stem, PolicyDocument=document)
-    elif user is not None:
-        iam.ensure_user(user)
     _print_key(iam("CreateAccessKey", UserName=user)["AccessKey"], output)
     if user is not None and policy is None and not iam("ListUserPolicies", UserName=user)["PolicyNames"]:
         print(f"{user} has no policy yet, and may do nothing: give one with --policy", file=sys.stderr)
@@ -156,9 +155,7 @@ def _document(path: Path) -> str:
     try:
         document = path.read_text("utf-8")
         policies.parse(document)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from error
-    except MalformedPolicy as error:
+    except (OSError, UnicodeDecodeError, MalformedPolicy) as error:
         raise SettingsError(f"{path}: {error}") from error
     return document
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from .. import settings as settings_module
+from ..errors import StoreUnwritable
 from ..settings import Settings
 
 
@@ -65,7 +66,10 @@ def _announce(settings: Settings, url: str, ready_fd: int | None) -> None:
     server, storage = settings.server, settings.storage
     data = settings.data_directory.expanduser().absolute()
     endpoint = json.dumps({"url": url, "pid": os.getpid(), "mode": server.mode})
-    (data / "endpoint.json").write_text(endpoint + "\n")
+    try:
+        (data / "endpoint.json").write_text(endpoint + "\n")
+    except OSError as error:
+        raise StoreUnwritable(f"cannot write to the data directory {data}: {error.strerror}") from error
     typer.echo(f"Skytrail listens on {url} ({server.mode} mode), data in {data}")
     if storage.durability == "os":
         typer.echo("Durability is 'os': a power cut may lose answered calls.")

@@ -43,7 +43,7 @@ def authenticate(call: Call, authority: Authority) -> None:
         call.identity, secret = known.identity, known.secret
         authority.note_use(known, service, call.region)
     call.account = call.identity.account
-    if service == "s3" and call.request.headers.get("x-amz-content-sha256") in sigv4.STREAMING:
+    if service in sigv4.PATH_AS_SENT and call.request.headers.get("x-amz-content-sha256") in sigv4.STREAMING:
         _unchunk(call, chunked.ChunkSigning.of(signature, secret) if signature and secret else None)
 
 

@@ -16,12 +16,15 @@ from ..call import Source
 from ..settings import Settings
 from ..wire.http import Request, Response
 from ..work.clock import Clock
-from .cors import loopback
+from .cors import Cors, loopback
 from .metrics import Metrics
 
 _LONGEST_ADVANCE = 366 * 86400.0
 #: The clock stays within what a date can show.
 _EARLIEST, _LATEST = 0.0, datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+
+#: Whoever may call this one is the root of every account, and leaves records that name no address but this machine's.
+_OWNERS_ONLY = frozenset({"/_skytrail/operate"})
 
 #: A path of the operator's: the request's body, to lines of an answer.
 OperatorPath = Callable[[bytes], AsyncIterator[bytes]]
@@ -63,6 +66,7 @@ class Control:
         operator_paths: Mapping[str, OperatorPath] | None = None,
     ) -> None:
         self._settings = settings
+        self._cors = Cors(settings.server)
         self._clock = clock
         self._metrics = metrics
         self._vitals = vitals
@@ -107,11 +111,15 @@ class Control:
         """Who may drive the server: anyone in open mode, else who owns the data directory; but no foreign web page,
         since a browser would lend it the way to a server on loopback."""
         server = self._settings.server
+        if request.path in _OWNERS_ONLY and not source.operator:
+            raise ControlError(403, f"{request.path} is open to the owner of the data directory, over control.sock")
         if server.mode != "open" and not source.operator:
             raise ControlError(
                 403,
                 f"{request.path} is open to all in open mode only; else to the owner of the data directory",
             )
+        if server.mode == "open" and not source.operator and not self._cors.knows(request.headers.get("host", "")):
+            raise ControlError(403, f"the host that {request.path} was called by is not known: see server.hosts")
         origin = request.headers.get("origin")
         if origin is not None and origin not in server.cors_origins and not loopback(origin):
             raise ControlError(403, f"pages of {origin} may not call {request.path}")

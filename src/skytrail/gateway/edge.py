@@ -64,6 +64,8 @@ class Edge:
         self.draining = False
         #: Bytes of requests' bodies held now.
         self.bodies_bytes = 0
+        #: Bytes of answers that wait for peers which are slow to read them.
+        self.unread_bytes = 0
         self.operator_connections = 0
         self._clock = clock
         self._ids = ids
@@ -151,7 +153,7 @@ class Edge:
             raise ServiceError(
                 "RequestEntityTooLarge", f"The request's body exceeds {limits.body_bytes} bytes.", status=413
             )
-        if self.bodies_bytes + (size if coming else 0) > limits.bodies_bytes:
+        if self.bodies_bytes + self.unread_bytes + (size if coming else 0) > limits.bodies_bytes:
             raise ServiceError("SlowDown", "Please reduce your request rate: too many bytes in flight.", status=503)
 
     def _source(self, source: Source, request: Request) -> Source:

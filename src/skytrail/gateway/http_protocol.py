@@ -80,6 +80,8 @@ class EdgeProtocol(HttpToolsProtocol):
         #: Since when the peer keeps us waiting.
         self._since = self.loop.time()
         self._write_paused_since: float | None = None
+        #: Bytes of an answer that the peer is slow to read.
+        self._unread = 0
         self._refusal: ServiceError | None = None
         self._half_closed = False
         self._deaf = False
@@ -109,6 +111,7 @@ class EdgeProtocol(HttpToolsProtocol):
             if exchange is not None and not exchange.complete:
                 exchange.disconnect()
         self._waiting.clear()
+        self._count_unread(0)
         if self.flow is not None:
             self.flow.resume_writing()
         self.parser = None  # type: ignore[assignment]
@@ -135,11 +138,17 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         self._write_paused_since = self.loop.time()
+        self._count_unread(self.transport.get_write_buffer_size())
         super().pause_writing()
 
     def resume_writing(self) -> None:
         self._write_paused_since = None
+        self._count_unread(0)
         super().resume_writing()
+
+    def _count_unread(self, size: int) -> None:
+        self.edge.unread_bytes += size - self._unread
+        self._unread = size
 
     def sweep(self, now: float) -> None:
         """Called every second: ends what has waited for its peer for too long."""

@@ -12,64 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..audit.classify import classify
+from ..audit.resources import partition_of
 from ..call import Call
 from ..identity.authority import Authority
 from ..wire import arns
 from ..wire.routing import Route
 
-#: Where a service's actions have another prefix than its signing name.
-_PREFIXES = {"monitoring": "cloudwatch"}
-#: Operations that need the permission of another name.
-_ACTIONS = {
-    "lambda": {
-        "Invoke": "InvokeFunction",
-        "InvokeAsync": "InvokeFunction",
-        "InvokeWithResponseStream": "InvokeFunction",
-    },
-    "sns": {"PublishBatch": "Publish"},
-    "sqs": {
-        "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
-        "DeleteMessageBatch": "DeleteMessage",
-        "SendMessageBatch": "SendMessage",
-    },
-    "s3": {
-        "CompleteMultipartUpload": "PutObject",
-        "CopyObject": "PutObject",
-        "CreateMultipartUpload": "PutObject",
-        "DeleteBucketCors": "PutBucketCORS",
-        "DeleteBucketEncryption": "PutEncryptionConfiguration",
-        "DeleteBucketLifecycle": "PutLifecycleConfiguration",
-        "DeleteBucketReplication": "PutReplicationConfiguration",
-        "DeleteBucketTagging": "PutBucketTagging",
-        "DeleteObjects": "DeleteObject",
-        "GetBucketCors": "GetBucketCORS",
-        "GetBucketEncryption": "GetEncryptionConfiguration",
-        "GetBucketLifecycle": "GetLifecycleConfiguration",
-        "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-        "GetBucketNotificationConfiguration": "GetBucketNotification",
-        "GetBucketReplication": "GetReplicationConfiguration",
-        "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
-        "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-        "HeadBucket": "ListBucket",
-        "HeadObject": "GetObject",
-        "ListBuckets": "ListAllMyBuckets",
-        "ListMultipartUploads": "ListBucketMultipartUploads",
-        "ListObjects": "ListBucket",
-        "ListObjectVersions": "ListBucketVersions",
-        "ListObjectsV2": "ListBucket",
-        "ListParts": "ListMultipartUploadParts",
-        "PutBucketCors": "PutBucketCORS",
-        "PutBucketEncryption": "PutEncryptionConfiguration",
-        "PutBucketLifecycle": "PutLifecycleConfiguration",
-        "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-        "PutBucketNotificationConfiguration": "PutBucketNotification",
-        "PutBucketReplication": "PutReplicationConfiguration",
-        "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
-        "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-        "UploadPart": "PutObject",
-        "UploadPartCopy": "PutObject",
-    },
-}
 #: Members that give a part of an ARN under another name than the reference does.
 _MEMBERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("cloudtrail", "ChannelId"): ("Channel",),
@@ -92,9 +40,7 @@ _PLACE = re.compile(r"\$\{([A-Za-z]+)\}")
 
 
 def action(route: Route) -> str:
-    service = route.service.signing_name
-    name = route.operation.name
-    return f"{_PREFIXES.get(service, service)}:{_ACTIONS.get(service, {}).get(name, name)}"
+    return classify(route.service.name, route.operation).action
 
 
 def resources(call: Call, authority: Authority) -> list[str]:
@@ -102,9 +48,7 @@ def resources(call: Call, authority: Authority) -> list[str]:
     route = call.route
     assert route is not None
     templates = [
-        template
-        for of_type in (classify(route.service.name, route.operation).resources or {}).values()
-        for template in of_type
+        template for of_type in classify(route.service.name, route.operation).resources.values() for template in of_type
     ]
     if route.service.name == "iam" and any("user/" in template for template in templates):
         return [_user_arn(call, authority)]
@@ -137,7 +81,7 @@ def _filled(template: str, call: Call) -> Iterator[tuple[str, bool]]:
         found = found or value is not None
         return "*" if value is None else value
 
-    arn = "arn:aws:" + _PLACE.sub(fill, template)
+    arn = f"arn:{partition_of(call.region)}:" + _PLACE.sub(fill, template)
     yield arn, found
 
 

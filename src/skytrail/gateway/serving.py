@@ -136,7 +136,6 @@ def _bind_private(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:

@@ -22,6 +22,8 @@ from .secrets import Sealer
 
 #: Key ids, known or not, and users' policies that are remembered.
 CACHED = 4096
+#: No access key's id is longer; whoever sends a longer one is not worth the memory to remember it.
+LONGEST_KEY_ID = 128
 #: A key's last use is written down at most this often.
 USE_SECONDS = 60.0
 
@@ -57,6 +59,8 @@ class Authority:
         return self.settings.server.mode == "enforced"
 
     def key(self, key_id: str) -> KnownKey | None:
+        if len(key_id) > LONGEST_KEY_ID:
+            return None
         self._refresh()
         if key_id in self._keys:
             self._keys.move_to_end(key_id)

@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 from ..errors import MalformedPolicy
-from .patterns import Context, Pattern
+from .patterns import Context, Pattern, arn_parts
 
 #: Keys that every request has, or is known not to have.
 KEYS = frozenset(
@@ -158,8 +158,7 @@ def check_variables(pattern: Pattern) -> None:
 
 def _arn(text: str, variables: bool) -> Test:
     """Each of the six parts is matched by itself."""
-    # A variable's own colon does not part.
-    parts = re.split(r":(?![^{}]*\})", text, maxsplit=5) if variables else text.split(":", 5)
+    parts = arn_parts(text, variables=variables)
     if text != "*" and (len(parts) != 6 or parts[0] != "arn"):
         raise MalformedPolicy(f"The value {text} of an ARN condition must be an ARN.")
     if text == "*":

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from ..call import Call, Change
 from ..wire.routing import Route
 from . import cloudtrail, iam, sts
-from .engines import Engines
+from .engines import Handler, Operations, Outcome
 
-Outcome = dict[str, Any] | Change
-Handler = Callable[[Call, Any, Engines], Outcome | Awaitable[Outcome]]
+__all__ = ["ROOMS", "SCHEMAS", "Outcome", "handler", "lenient"]
 
 #: Service name in botocore -> its operations.
-ROOMS: Mapping[str, Mapping[str, Handler]] = {
+ROOMS: Mapping[str, Operations] = {
     "cloudtrail": cloudtrail.OPERATIONS,
     "iam": iam.OPERATIONS,
     "sts": sts.OPERATIONS,

@@ -1,9 +1,12 @@
-"""What the server hands to every operation: its engines and its clock."""
+"""What an operation is: a function of a call, its input and the server's engines."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from ..call import Call, Change
 from ..identity.secrets import Sealer
 from ..settings import Settings
 from ..storage.columns import Columns
@@ -15,6 +18,8 @@ from ..work.ids import Ids
 
 @dataclass(slots=True, frozen=True)
 class Engines:
+    """What the server hands to every operation."""
+
     settings: Settings
     clock: Clock
     ids: Ids
@@ -22,3 +27,9 @@ class Engines:
     columns: Columns
     column_writer: ColumnWriter
     sealer: Sealer
+
+
+Outcome = dict[str, Any] | Change
+Handler = Callable[[Call, Any, Engines], Outcome | Awaitable[Outcome]]
+#: By the operations' names.
+Operations = Mapping[str, Handler]

@@ -23,7 +23,7 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreUnwritable(f"cannot write to the data directory {self.path}: {error.strerror}") from error
+            raise self._unwritable(error) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -32,8 +32,15 @@ class DataDirectory:
             raise StoreLocked(
                 f"the data directory {self.path} is in use by process {holder}: stop it, or choose another with --data"
             ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            self.close()
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> StoreUnwritable:
+        return StoreUnwritable(f"cannot write to the data directory {self.path}: {error.strerror}")
 
     @property
     def database(self) -> Path:

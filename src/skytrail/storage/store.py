@@ -155,8 +155,9 @@ class Store:
             self._writing.execute("COMMIT")
             self.healthy = True
         except Exception as error:
+            if self.healthy:  # told once, not for each call of a full disk
+                _log.error("a group of %d commands was not written: %s", len(group), error)
             self.healthy = False
-            _log.error("a group of %d commands was not written: %s", len(group), error)
             with contextlib.suppress(sqlite3.Error):
                 if self._writing.in_transaction:
                     self._writing.execute("ROLLBACK")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: The server is on this machine: whatever proxy the environment names is not asked.
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 def _post(url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -17,12 +22,24 @@ def _post(url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         url, data=json.dumps(body or {}).encode(), headers={"content-type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request) as response:
+        with _open(request) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
     except urllib.error.HTTPError as error:
         with error:
             raise RuntimeError(f"{url}: {error.code} {error.read().decode(errors='replace')}") from None
+
+
+#: A session makes one client at a time.
+_creating = threading.Lock()
+
+
+@functools.cache
+def _session() -> Any:
+    """One for all clients: it reads each service's model once."""
+    import boto3  # noqa: PLC0415 - the kit serves suites without boto3 too
+
+    return boto3.session.Session()
 
 
 class DrivenClock:
@@ -35,7 +52,7 @@ class DrivenClock:
         return datetime.fromisoformat(_post(self._url, {"action": action, **values})["time"])
 
     def now(self) -> datetime:
-        with urllib.request.urlopen(self._url) as response:
+        with _open(self._url) as response:
             return datetime.fromisoformat(json.load(response)["time"])
 
     def freeze(self, at: datetime | None = None) -> datetime:
@@ -44,7 +61,8 @@ class DrivenClock:
         return now if at is None else self.set(at)
 
     def set(self, to: datetime) -> datetime:
-        return self._say("set", time=to.astimezone(UTC).isoformat())
+        """A time that names no zone is UTC."""
+        return self._say("set", time=to.isoformat())
 
     def advance(self, by: timedelta | float) -> datetime:
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
@@ -66,16 +84,20 @@ class Skytrail:
 
     def client(self, service: str, *, account: str | None = None, region: str | None = None, **options: Any) -> Any:
         """A boto3 client of any service, in an account (12 digits) and Region."""
-        import boto3  # noqa: PLC0415 - the kit serves suites without boto3 too
+        from botocore.config import Config  # noqa: PLC0415
 
-        return boto3.session.Session().client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=region or self.region,
-            aws_access_key_id=options.pop("access_key", account or self.account),
-            aws_secret_access_key=options.pop("secret_key", "any"),
-            **options,
-        )
+        config = Config(proxies={})
+        given = options.pop("config", None)
+        with _creating:
+            return _session().client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=region or self.region,
+                aws_access_key_id=options.pop("access_key", account or self.account),
+                aws_secret_access_key=options.pop("secret_key", "any"),
+                config=config.merge(given) if given is not None else config,
+                **options,
+            )
 
     def reset(self) -> None:
         """Forget everything: state, history, journal; and let the clock follow the machine's again."""

@@ -89,10 +89,20 @@ class Server:
             raise
 
     def __enter__(self) -> Server:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self._tidy()
+            raise
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.stop()
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self.stop()
+        finally:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        self.kill()
         if self._own:
             shutil.rmtree(self.data, ignore_errors=True)

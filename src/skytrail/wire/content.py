@@ -22,6 +22,8 @@ _INPUT_STEP, _OUTPUT_STEP = 64 * 1024, 256 * 1024
 _RATIO_FLOOR = 1024 * 1024
 #: A body of empty members would otherwise cost time that no other limit bounds.
 _MEMBERS = 10_000
+#: Objects and arrays of one JSON document: two bytes may be one, which costs a hundred once it is read.
+_MOST_CONTAINERS = 1_000_000
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9._:-]+)\"?", re.IGNORECASE)
 #: Python's other codecs include slow ones (punycode) that no AWS client sends.
 _CHARSETS = frozenset({"iso-8859-1", "latin1", "windows-1252", "utf-16", "utf-16le", "utf-16be"})
@@ -49,9 +51,20 @@ def read(request: Request, protocol: str, limits: Limits) -> None:
         is_json = protocol == "json" or (protocol == "rest-json" and content_type.startswith("application/json"))
         if is_json or protocol in ("query", "ec2"):
             body = as_utf8(body, content_type)
+            _bound(body, limits)
         if is_json:
             check_json_depth(body, limits.json_depth)
+    else:
+        _bound(body, limits)
     request.body = body
+
+
+def _bound(document: bytes, limits: Limits) -> None:
+    """What is parsed as a whole costs many times its size, so it has the inflated body's limit however it came."""
+    if len(document) > limits.inflated_bytes:
+        raise ServiceError(
+            "RequestEntityTooLargeException", f"The body has more than {limits.inflated_bytes} bytes.", status=413
+        )
 
 
 def decode(body: bytes, encoding: str | None, *, inflated_bytes: int, ratio: int) -> bytes:
@@ -147,6 +160,9 @@ def check_json_depth(body: bytes, depth: int) -> None:
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = b"".join(body.translate(None, _NOT_STRUCTURE).split(b'"')[::2])
+    if brackets.count(b"[") + brackets.count(b"{") > _MOST_CONTAINERS:
+        message = f"The JSON has more than {_MOST_CONTAINERS} objects and arrays."
+        raise ServiceError("SerializationException", message, status=400)
     # Neighbours without children are as deep as one of them: halving them leaves little to walk, and the same depth.
     brackets = brackets.replace(b"[]", b"{}")
     size = 0

@@ -17,6 +17,8 @@ _BASES = (
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d")
 _S3_REGION = re.compile(r"s3-(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)")
 _MODIFIERS = frozenset({"dualstack", "fips"})
+#: A name of DNS and a port; a longer header names nothing.
+_LONGEST = 260
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,12 @@ class Host:
 _NOWHERE = Host()
 
 
-@lru_cache(maxsize=1024)
 def read(host: str) -> Host:
+    return _read(host) if len(host) <= _LONGEST else _NOWHERE
+
+
+@lru_cache(maxsize=1024)
+def _read(host: str) -> Host:
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
     name = name.lower().rstrip(".")
     for base, amazon in _BASES:

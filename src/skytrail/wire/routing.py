@@ -24,7 +24,7 @@ from botocore.model import OperationModel
 
 from skytrail.errors import ServiceError
 
-from . import content, hosts, models
+from . import content, hosts, models, sigv4
 from .http import Request
 from .index import Entry, index
 from .models import Service
@@ -83,6 +83,7 @@ _S3_QUERY = re.compile(
 )
 _ARN_SERVICE = re.compile(rb"=arn(?::|%3A)[a-z-]+(?::|%3A)([a-z0-9-]+)(?::|%3A)", re.IGNORECASE)
 _FORM = "application/x-www-form-urlencoded"
+_DOTS = frozenset({".", ".."})
 #: Action and Version are the first parameters that any client writes.
 _FORM_HEAD = 64 * 1024
 
@@ -289,6 +290,9 @@ def _by_path(request: Request, names: tuple[str, ...], host: hosts.Host) -> Rout
     services = index().services
     rest = [name for name in names if services[name].rest_protocol]
     path = request.path or "/"
+    if rest and services[rest[0]].signing not in sigv4.PATH_AS_SENT and not _DOTS.isdisjoint(path.split("/")):
+        # Signatures are made over the path without these: so it would be another path's.
+        raise _unknown_operation(404, models.service(names[0]), services[names[0]].rest_protocol)
     if host.bucket is not None and "s3" in rest:
         path = "/" + host.bucket + path
         rest = ["s3"]

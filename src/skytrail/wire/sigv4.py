@@ -34,11 +34,12 @@ LONGEST_EXPIRES = 604_800
 
 _TERMINATOR = "aws4_request"
 #: Signing names whose canonical path is the path as sent: an object's key may hold "//" and "..".
-_PATH_AS_SENT = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
+PATH_AS_SENT = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 _QUERY_PARAMETERS = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Signature")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BASIC_DATE = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
+_SERVICE = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 #: How a fault of form is told: S3 has its own codes.
 _Malformed = Callable[[str], ServiceError]
@@ -75,7 +76,7 @@ class Signature:
     @property
     def streaming(self) -> bool:
         """Whether the body comes in chunks of aws-chunked, which only S3 takes."""
-        return self.payload_hash in STREAMING and self.service in _PATH_AS_SENT
+        return self.payload_hash in STREAMING and self.service in PATH_AS_SENT
 
 
 def format_time(seconds: float) -> str:
@@ -95,7 +96,7 @@ def read(request: Request, service: str = "") -> Signature | None:
     in_query = "X-Amz-" in request.query or "AWSAccessKeyId=" in request.query
     if not header and not in_query:
         return None
-    s3 = service in _PATH_AS_SENT
+    s3 = service in PATH_AS_SENT
     parameters = dict(query_pairs(request.query)) if in_query else {}
     presigned = any(name in parameters for name in ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"))
     if header and presigned and header.startswith("AWS"):
@@ -134,6 +135,10 @@ def _from_header(request: Request, text: str, s3: bool) -> Signature:
                 "Invalid key=value pair (missing equal-sign) in Authorization header "
                 f"(hashed with SHA-256 and encoded with Base64): '{_digest(part.strip())}'."
             )
+        if name in fields:
+            # Whoever reads the first and whoever reads the last must not see two callers.
+            message = f"'{name}' stands twice in it."
+            raise _malformed_header(message) if s3 else _incomplete(f"The Authorization header is malformed: {message}")
         fields[name] = value
     date = request.headers.get("x-amz-date") or request.headers.get("date")
     missing = [name for name in ("Credential", "Signature", "SignedHeaders") if not fields.get(name)]
@@ -172,6 +177,10 @@ def _from_header(request: Request, text: str, s3: bool) -> Signature:
 
 def _from_query(request: Request, parameters: dict[str, str], s3: bool) -> Signature:
     malformed = _malformed_query if s3 else _incomplete
+    for name in _QUERY_PARAMETERS:
+        if f"&{request.query}".count(f"&{name}=") > 1:
+            # As in the header: the first and the last must not be two callers.
+            raise malformed(f"The query string gives '{name}' twice.")
     missing = [name for name in _QUERY_PARAMETERS if not parameters.get(name)]
     if s3 and (missing or "X-Amz-Expires" not in parameters):
         raise _malformed_query(
@@ -215,6 +224,8 @@ def _credential(credential: str, timestamp: float, malformed: _Malformed, s3: bo
         raise malformed(f"Credential should be scoped with a valid terminator: '{_TERMINATOR}', not '{terminator}'.")
     if not _REGION.fullmatch(region):
         raise malformed(f"Credential should be scoped to a valid region, not '{region}'. ")
+    if not _SERVICE.fullmatch(service):
+        raise malformed(f"Credential should be scoped to a valid service, not '{service[:64]}'. ")
     signed_at = format_time(timestamp)
     if day != signed_at[:8]:
         message = (
@@ -313,7 +324,7 @@ def _refuse_algorithm(what: str, s3: bool) -> ServiceError:
 
 def verify(signature: Signature, request: Request, secret_key: str) -> None:
     """Check the signature, and that the body is the one that was signed; aws-chunked bodies prove themselves."""
-    s3 = signature.service in _PATH_AS_SENT
+    s3 = signature.service in PATH_AS_SENT
     _check_signed_headers(signature, request, s3)
     expected = sign(signature, request, secret_key)
     if not hmac.compare_digest(expected.encode(), signature.signature.encode()):
@@ -334,7 +345,7 @@ def sign(signature: Signature, request: Request, secret_key: str) -> str:
 
 def mismatch(signature: Signature, request: Request | None = None) -> ServiceError:
     """What a caller is told whose signature is wrong."""
-    if signature.service not in _PATH_AS_SENT:
+    if signature.service not in PATH_AS_SENT:
         return ServiceError(
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
@@ -372,7 +383,7 @@ def canonical_request(signature: Signature, request: Request) -> bytes:
     headers = request.headers
     lines = [
         request.method.upper(),
-        canonical_path(request.path, as_sent=signature.service in _PATH_AS_SENT),
+        canonical_path(request.path, as_sent=signature.service in PATH_AS_SENT),
         canonical_query(request.query, leave_out="X-Amz-Signature" if signature.presigned else ""),
         *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in signature.signed_headers),
         "",

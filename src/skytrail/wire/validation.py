@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
@@ -78,17 +79,16 @@ def validate(route: Route, params: Mapping[str, Any], *, lenient: bool = False) 
     try:
         if check is None or check(params):
             return
+        violations = _first_violations(route.operation, params, lenient)
     except RecursionError:
         raise ServiceError("SerializationException", "The input nests too deeply.", status=400) from None
-    violations = []
-    for violation in _violations(route.operation, params):
-        if lenient and violation.shown != _NULL:
-            continue
-        violations.append(violation)
-        if len(violations) == _MOST_VIOLATIONS:
-            break
     if violations or not lenient:
         raise _refuse(route, violations)
+
+
+def _first_violations(operation: OperationModel, params: Mapping[str, Any], lenient: bool) -> list[Violation]:
+    found = (each for each in _violations(operation, params) if not lenient or each.shown == _NULL)
+    return list(islice(found, _MOST_VIOLATIONS))
 
 
 def _refuse(route: Route, violations: Sequence[Violation]) -> ServiceError:

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import struct
 
-from ..errors import ColumnsUnavailable, QueryTooLarge, StorageError
+from ..errors import ColumnsError, ColumnsUnavailable, QueryTooLarge, StorageError
 from ..storage.columns import Columns
 from ..storage.store import Store
 from .clock import Clock
@@ -63,6 +63,10 @@ class ColumnWriter:
         """Returns when all that is in the journal now can be seen in the columns; ColumnsUnavailable says why not."""
         await self._feeds[topic].catch_up()
 
+    def done(self, topic: str = "audit") -> int:
+        """Everything up to this position is in the columns."""
+        return self._feeds[topic].done
+
     def lag(self, topic: str = "audit") -> int:
         """How many records of the journal are not in the columns yet."""
         return self._feeds[topic].lag()
@@ -97,6 +101,7 @@ class _Feed:
         self._batching = asyncio.Lock()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._trimming: asyncio.Task[None] | None = None
 
     # What others ask
 
@@ -113,10 +118,16 @@ class _Feed:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self._trimming is not None:
+            await self._trimming
         self._release(ColumnsUnavailable("the server is stopping"))
 
     def wake(self) -> None:
         self._wake.set()
+
+    @property
+    def done(self) -> int:
+        return self._done
 
     def lag(self) -> int:
         return max(0, self._store.end(self._topic) - self._done)
@@ -153,19 +164,33 @@ class _Feed:
             try:
                 while await self._batch():
                     pass
-                await self._trim()
-                self._back_off = 0.0
             except StorageError as error:
-                self._back_off = min(_LONGEST_BACK_OFF, self._back_off * 2 or 0.1)
-                _log.warning("records wait in the journal: %s (next try in %.1f s)", error, self._back_off)
-                self._release(error)
-                self._wake.set()
+                self._failed(error)
+            except Exception as error:
+                # Whatever it is, the history must not stand still for good: the batch is tried again.
+                _log.exception("a batch of %s failed inside", self._topic)
+                self._failed(ColumnsError(f"the column writer failed: {error}"))
+            else:
+                self._back_off = 0.0
+                if self._trimming is None or self._trimming.done():
+                    self._trimming = asyncio.create_task(self._trim())
+
+    def _failed(self, error: StorageError) -> None:
+        first = self._back_off == 0.0
+        self._back_off = min(_LONGEST_BACK_OFF, self._back_off * 2 or 0.1)
+        self._wake.set()
+        if first and isinstance(error, ColumnsUnavailable):
+            # A process that was lost is on its way up again: readers wait for it, once.
+            self._urgent.set()
+            return
+        _log.warning("records wait in the journal: %s (next try in %.1f s)", error, self._back_off)
+        self._release(error)
 
     async def _trim(self) -> None:
-        """Delete what is done from the journal, a little at a time, while no reader waits."""
-        while not self._waiters and not self._closing:
-            if await self._store.trim(self._topic, keep=TAIL, limit=TRIM_ROWS) < TRIM_ROWS:
-                return
+        """Delete what is done from the journal, a little at a time, so that calls never wait long for it."""
+        with contextlib.suppress(StorageError):  # it is tried again after the next batch
+            while not self._closing and await self._store.trim(self._topic, keep=TAIL, limit=TRIM_ROWS) == TRIM_ROWS:
+                pass
 
     async def _something_to_do(self) -> bool:
         """Wait for records, then for company or for a reader, whichever comes first."""
@@ -189,7 +214,7 @@ class _Feed:
         """Nothing has come for a while: write down that all is done."""
         async with self._batching:
             try:
-                await self._store.move_cursor(self._topic, CONSUMER, self._done, self._done)
+                await self._store.move_cursor(self._topic, CONSUMER, self._done, max(self._done, self._suspect))
                 self._settled = True
             except StorageError as error:
                 _log.warning("the cursor of %s was not written: %s", self._topic, error)

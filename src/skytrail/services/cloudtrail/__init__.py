@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
+from ..engines import Operations
 from .history import lookup_events
 
-OPERATIONS: Mapping[str, Callable[..., Any]] = {
+OPERATIONS: Operations = {
     "LookupEvents": lookup_events,
 }
 

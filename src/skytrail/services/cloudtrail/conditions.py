@@ -12,7 +12,7 @@ import orjson
 
 from ...errors import ServiceError
 
-#: The members of a record that are no columns: a condition reaches into them with a path, `tlsDetails.tlsVersion`.
+#: The members of a record: a condition reaches into them with a path, `tlsDetails.tlsVersion`.
 RECORD_MEMBERS = (
     "addendum",
     "additionalEventData",
@@ -153,7 +153,7 @@ FIELDS: Mapping[str, _Comparison] = {
     "access-key": _column("access_key"),
     "ip": _address,
     "user-agent": _column("user_agent"),
-    "resource": _either(_members("resource_names"), _members("resource_arns")),
+    "resource": _members("resource_names"),
     "resource-type": _members("resource_types"),
     "error-code": _column("error_code"),
     "error-message": _column("error_message"),

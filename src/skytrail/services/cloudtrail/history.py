@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...call import Call
 from ...errors import ColumnsError, ServiceError
 from ...identity.secrets import Sealer
+from .. import tokens
 from ..engines import Engines
-from . import tokens
-from .reading import catch_up, seconds, unavailable
+from . import fresh
+from .reading import seconds, unavailable
 from .resources import Resource, resources_of
 
 if TYPE_CHECKING:
@@ -27,18 +29,22 @@ LONGEST_VALUE = 2000
 _DOUBLE = frozenset("_ ,\n")
 _INSIGHT_KEYS = frozenset({"EventId", "EventName", "EventSource"})
 
-#: What an attribute asks of a row, `value` being bound.
+#: What an attribute asks of: a column.
 _ATTRIBUTES = {
-    "EventId": "event_id = {value:String}",
-    "EventName": "event_name = {value:String}",
-    "ReadOnly": "read_only = {value:String}",
-    "Username": "username = {value:String}",
-    "ResourceType": "has(resource_types, {value:String})",
-    "ResourceName": "has(resource_names, {value:String})",
-    "EventSource": "event_source = {value:String}",
-    "AccessKeyId": "access_key = {value:String}",
+    "EventId": "event_id",
+    "EventName": "event_name",
+    "ReadOnly": "read_only",
+    "Username": "username",
+    "ResourceType": "resource_types",
+    "ResourceName": "resource_names",
+    "EventSource": "event_source",
+    "AccessKeyId": "access_key",
 }
-_WHOSE = "account = {account:String} AND region = {region:String} AND category = {category:String}"
+_LISTS = frozenset({"resource_types", "resource_names"})
+_WHOSE = (
+    "account = {account:String} AND region = {region:String} AND category = {category:String}"
+    " AND position <= {done:UInt64}"
+)
 _SINCE = "event_time >= toDateTime({start:UInt32}, 'UTC')"
 _UNTIL = "event_time <= toDateTime({end:UInt32}, 'UTC')"
 #: The first half is implied by the second: it lets the engine pass over what is newer.
@@ -47,7 +53,8 @@ _BEHIND = (
     " AND (event_time < toDateTime({time:UInt32}, 'UTC') OR position < {position:UInt64})"
 )
 _SELECTED = (
-    "toUnixTimestamp(event_time), position, event_id, event_name, read_only, access_key, event_source, username, record"
+    "toUnixTimestamp(event_time)",
+    *("position", "event_id", "event_name", "read_only", "access_key", "event_source", "username", "record"),
 )
 _NEWEST_FIRST = "ORDER BY event_time DESC, position DESC LIMIT {count:UInt32}"
 
@@ -57,17 +64,28 @@ async def lookup_events(call: Call, request: LookupEventsRequestTypeDef, engines
     token = request.get("NextToken")
     behind = None if token is None else _place(engines.sealer, token, wanted)
     oldest = engines.clock.time() - engines.settings.history.retention_days * 86400
-    sql, bound = _statement(wanted, oldest, behind)
+    first = seconds(oldest if wanted.start is None else max(wanted.start, oldest))
     try:
-        await catch_up(engines)
-        found = await engines.columns.query(sql, bound)
+        done, newest = await fresh.newest(engines)
+        sql, bound = _statement(wanted, first, behind, done)
+        rows: list[Sequence[Any]] = [*await engines.columns.query(sql, bound)]
     except ColumnsError as error:
         raise unavailable(error) from error
+    rows += [row[: len(_SELECTED)] for row in newest if _fits(row, wanted, first, behind)]
+    found = sorted(rows, key=lambda row: (row[0], row[1]), reverse=True)
     output: dict[str, Any] = {"Events": [_event(row) for row in found[: wanted.most]]}
     if len(found) > wanted.most:
-        time, position = found[wanted.most - 1][:2]
-        output["NextToken"] = tokens.seal(engines.sealer, tokens.Cursor(time, position), wanted)
+        output["NextToken"] = tokens.seal(engines.sealer, found[wanted.most - 1][:2], wanted)
     return output
+
+
+class _Place(NamedTuple):
+    """The last event that was given out: the next page begins behind it, newest first."""
+
+    #: Seconds since 1970.
+    time: int
+    #: The event's position in the journal.
+    position: int
 
 
 class _Wanted(NamedTuple):
@@ -88,9 +106,9 @@ def _wanted(call: Call, request: LookupEventsRequestTypeDef) -> _Wanted:
     return _Wanted(call.account, call.region, category, attribute, *_range(request), _count(request))
 
 
-def _place(sealer: Sealer, token: str, wanted: _Wanted) -> tokens.Cursor:
+def _place(sealer: Sealer, token: str, wanted: _Wanted) -> _Place:
     try:
-        return tokens.unseal(sealer, token, wanted)
+        return _Place(*tokens.unseal(sealer, token, wanted))
     except tokens.InvalidToken:
         raise ServiceError(
             "InvalidNextTokenException",
@@ -98,14 +116,15 @@ def _place(sealer: Sealer, token: str, wanted: _Wanted) -> tokens.Cursor:
         ) from None
 
 
-def _statement(wanted: _Wanted, oldest: float, behind: tokens.Cursor | None) -> tuple[str, dict[str, Any]]:
+def _statement(wanted: _Wanted, first: int, behind: _Place | None, done: int) -> tuple[str, dict[str, Any]]:
     """The query for a page and one event more, which tells whether there is a next page."""
     conditions = [_WHOSE, _SINCE]
     bound: dict[str, Any] = {
         "account": wanted.account,
         "region": wanted.region,
         "category": wanted.category,
-        "start": seconds(oldest if wanted.start is None else max(wanted.start, oldest)),
+        "done": done,
+        "start": first,
         "count": wanted.most + 1,
     }
     if wanted.end is not None:
@@ -113,11 +132,28 @@ def _statement(wanted: _Wanted, oldest: float, behind: tokens.Cursor | None) -> 
         bound["end"] = seconds(wanted.end)
     if wanted.attribute is not None:
         key, bound["value"] = wanted.attribute
-        conditions.append(_ATTRIBUTES[key])
+        column = _ATTRIBUTES[key]
+        conditions.append(f"has({column}, {{value:String}})" if column in _LISTS else f"{column} = {{value:String}}")
     if behind is not None:
         conditions.append(_BEHIND)
         bound["time"], bound["position"] = behind
-    return f"SELECT {_SELECTED} FROM events WHERE {' AND '.join(conditions)} {_NEWEST_FIRST}", bound
+    return f"SELECT {', '.join(_SELECTED)} FROM events WHERE {' AND '.join(conditions)} {_NEWEST_FIRST}", bound
+
+
+def _fits(row: fresh.Shown, wanted: _Wanted, first: int, behind: _Place | None) -> bool:
+    """The same conditions, of a record that is not in the columns yet."""
+    if (row.account, row.region, row.category) != (wanted.account, wanted.region, wanted.category):
+        return False
+    if row.time < first or (wanted.end is not None and row.time > seconds(wanted.end)):
+        return False
+    if behind is not None and (row.time, row.position) >= behind:
+        return False
+    if wanted.attribute is None:
+        return True
+    key, value = wanted.attribute
+    column = _ATTRIBUTES[key]
+    held = getattr(row, column)
+    return value in held if column in _LISTS else bool(value == held)
 
 
 # The request's members. The model's ranges and enums are checked here, since CloudTrail has errors of its own for them.
@@ -183,7 +219,7 @@ def _invalid_attributes(message: str) -> ServiceError:
 # What it is answered
 
 
-def _event(row: list[Any]) -> EventTypeDef:
+def _event(row: Sequence[Any]) -> EventTypeDef:
     """The members that the event has: those that it has not are left out."""
     time, _, event_id, name, read_only, access_key, source, user, record = row
     event: EventTypeDef = {

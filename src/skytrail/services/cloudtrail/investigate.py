@@ -21,6 +21,8 @@ from .resources import resources_of
 
 #: Events read from the columns at one time: it bounds the memory of an answer, whatever its limit.
 _PAGE = 500
+#: All values and words of a search, in bytes: they travel to the columns in the head of a request.
+LONGEST_SEARCH = 16_384
 _FEW = msgspec.Meta(max_length=200)
 
 
@@ -51,13 +53,8 @@ async def answer(engines: Engines, body: bytes) -> AsyncIterator[bytes]:
     except msgspec.DecodeError as error:
         yield _error(ServiceError("ValidationException", f"Not a search: {error}"))
         return
-    async for line in search(engines, wanted):
-        yield line
-
-
-async def search(engines: Engines, search: Search) -> AsyncIterator[bytes]:
     try:
-        async for line in _lines(engines, search):
+        async for line in _lines(engines, wanted):
             yield line
     except ServiceError as error:
         yield _error(error)
@@ -67,7 +64,9 @@ async def search(engines: Engines, search: Search) -> AsyncIterator[bytes]:
 
 async def _lines(engines: Engines, search: Search) -> AsyncIterator[bytes]:
     # Checked first, so that a wrong condition is told at once.
-    statement(search, now=engines.clock.time(), end=0)
+    _, bound = statement(search, now=engines.clock.time(), end=0)
+    if sum(len(str(value).encode()) for value in bound.values()) > LONGEST_SEARCH:
+        raise ServiceError("ValidationException", f"A search has at most {LONGEST_SEARCH} bytes of values and words.")
     end = await catch_up(engines)
     now = engines.clock.time()
     if search.after is not None and search.after > end:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
+from ..engines import Operations
 from . import access_keys, user_policies, users
 
-OPERATIONS: Mapping[str, Callable[..., Any]] = {
+OPERATIONS: Operations = {
     "CreateAccessKey": access_keys.create_access_key,
     "CreateUser": users.create_user,
     "DeleteAccessKey": access_keys.delete_access_key,

@@ -42,7 +42,7 @@ def list_access_keys(call: Call, request: ListAccessKeysRequestTypeDef, engines:
     reader = engines.store.read
     owner = addressed_user(reader, call, request.get("UserName"))
     keys = sorted(accounts.keys_of(reader, _ids(reader, call.account, owner)), key=lambda key: key.id)
-    return page("AccessKeyMetadata", keys, request, lambda key: key.id, _shown)
+    return page(call, engines, "AccessKeyMetadata", keys, lambda key: key.id, _shown)
 
 
 def update_access_key(call: Call, request: UpdateAccessKeyRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -13,6 +11,8 @@ from ...errors import ServiceError
 from ...identity import accounts
 from ...identity.accounts import User
 from ...storage.state import Reader
+from .. import tokens
+from ..engines import Engines
 
 T = TypeVar("T")
 
@@ -43,20 +43,22 @@ def addressed_user(reader: Reader, call: Call, name: str | None) -> User | None:
 
 
 def page(
-    name: str, items: Sequence[T], request: Mapping[str, Any], key: Callable[[T], str], show: Callable[[T], Any]
+    call: Call, engines: Engines, member: str, items: Sequence[T], key: Callable[[T], str], show: Callable[[T], Any]
 ) -> dict[str, Any]:
-    """One page of `items`, which come in the order of `key`, as the output's member `name`."""
-    after = _unmark(request["Marker"]) if request.get("Marker") is not None else None
+    """The page that the call asks for of `items`, which come in the order of `key`, as the output's `member`."""
+    asked = call.input or {}
+    listing = [call.account, member, {name: asked[name] for name in sorted(asked.keys() - {"Marker", "MaxItems"})}]
+    after = _unmarked(engines, asked["Marker"], listing) if "Marker" in asked else None
     left = [item for item in items if after is None or key(item) > after]
-    taken = left[: request.get("MaxItems") or _PAGE]
-    output: dict[str, Any] = {name: [show(item) for item in taken], "IsTruncated": len(left) > len(taken)}
+    taken = left[: asked.get("MaxItems", _PAGE)]
+    output: dict[str, Any] = {member: [show(item) for item in taken], "IsTruncated": len(left) > len(taken)}
     if output["IsTruncated"]:
-        output["Marker"] = base64.urlsafe_b64encode(key(taken[-1]).encode()).decode()
+        output["Marker"] = tokens.seal(engines.sealer, key(taken[-1]), listing)
     return output
 
 
-def _unmark(marker: str) -> str:
+def _unmarked(engines: Engines, marker: str, listing: Sequence[Any]) -> str:
     try:
-        return base64.b64decode(marker, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError, ValueError) as error:
-        raise ServiceError("ValidationError", "Invalid Marker.", status=400) from error
+        return str(tokens.unseal(engines.sealer, marker, listing))
+    except tokens.InvalidToken:
+        raise ServiceError("ValidationError", "Invalid Marker.", status=400) from None

@@ -58,7 +58,7 @@ def list_user_policies(call: Call, request: ListUserPoliciesRequestTypeDef, engi
     user = request["UserName"]
     existing_user(engines.store.read, call.account, user)
     names = [name for name, _ in accounts.user_policies(engines.store.read, call.account, user)]
-    return page("PolicyNames", names, request, str, str)
+    return page(call, engines, "PolicyNames", names, str, str)
 
 
 def delete_user_policy(call: Call, request: DeleteUserPolicyRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -70,7 +71,7 @@ def get_user(call: Call, request: GetUserRequestTypeDef, engines: Engines) -> di
 def list_users(call: Call, request: ListUsersRequestTypeDef, engines: Engines) -> dict[str, Any]:
     prefix = request.get("PathPrefix", "/")
     users = [user for user in accounts.users(engines.store.read, call.account) if user.path.startswith(prefix)]
-    return page("Users", users, request, lambda user: user.name.lower(), lambda user: _shown(call.account, user))
+    return page(call, engines, "Users", users, lambda user: user.name.lower(), lambda user: _shown(call.account, user))
 
 
 def update_user(call: Call, request: UpdateUserRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
@@ -109,8 +110,9 @@ def _already_exists(name: str) -> ServiceError:
     return ServiceError("EntityAlreadyExistsException", f"User with name {name} already exists.")
 
 
-def _tags(tags: Any) -> tuple[tuple[str, str], ...]:
-    given: list[TagTypeDef] = list(tags)
+def _tags(given: Sequence[TagTypeDef]) -> tuple[tuple[str, str], ...]:
+    if any(text.lower().startswith("aws:") for tag in given for text in (tag["Key"], tag["Value"])):
+        raise ServiceError("InvalidInputException", "Tags that begin with aws: are reserved for AWS.")
     if len({tag["Key"].lower() for tag in given}) != len(given):
         raise ServiceError(
             "InvalidInputException", "Duplicate tag keys found. Please note that Tag keys are case insensitive."

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
+from ..engines import Operations
 from .caller import get_caller_identity
 
-OPERATIONS: Mapping[str, Callable[..., Any]] = {
+OPERATIONS: Operations = {
     "GetCallerIdentity": get_caller_identity,
 }

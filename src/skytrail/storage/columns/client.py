@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,7 +84,7 @@ class Client:
         *,
         settings: Mapping[str, str | int],
         seconds: float,
-    ) -> AsyncIterator[Row]:
+    ) -> AsyncGenerator[Row, None]:
         """Rows as they come; the engine waits where the reader does."""
         timeout = aiohttp.ClientTimeout(total=None, sock_read=seconds)
         rest = b""
@@ -118,13 +118,16 @@ class Client:
         *,
         in_order: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"X-Skytrail-In-Order": "1"} if in_order else None
-        data = body if isinstance(body, bytes) else _pieces(body)
+        pieces = [body] if isinstance(body, bytes) else body
+        # A length, since a chunked body's end that cannot be sent is an error that nobody can catch.
+        headers = {"Content-Length": str(sum(map(len, pieces)))}
+        if in_order:
+            headers["X-Skytrail-In-Order"] = "1"
         try:
             async with self._session.post(
                 "http://columns/",
                 params=arguments,
-                data=data,
+                data=_pieces(pieces),
                 headers=headers,
                 timeout=bounds,
             ) as response:

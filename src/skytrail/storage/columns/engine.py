@@ -14,6 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from chdb import _chdb
@@ -45,6 +46,10 @@ _READS = re.compile(r"\s*\(*\s*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN)\b
 UNKNOWN_EXCEPTION = 1002
 TOO_MANY_QUERIES = 202
 CANCELLED = 394
+CANNOT_WRITE = 75
+
+#: Where the rows of an insert lie while it runs: the write lane's one connection has one at a time.
+_INSERTED = "inserting"
 
 
 class Failure(Exception):
@@ -192,25 +197,23 @@ class Connection:
         return None if result.rows_read() == 0 else bytes(result.bytes())
 
     def _insert(self, query: str, data: list[bytes]) -> None:
-        """All of the data as one block: nothing of it is written unless all of it could be read."""
+        """All of the data as one block: nothing of it is written unless all of it could be read.
+
+        The engine's own interface for data that comes in pieces answers success where the memory or the disk ran out
+        after the reading, and drops the rows; a file's insert fails as it should.
+        """
         match = _INSERT.fullmatch(query.strip())
         if match is None:
             raise Failure("An insert with data is INSERT INTO table (columns) FORMAT name", 62)
-        inserter = None
+        file = Path(_INSERTED)
         try:
-            inserter = self._engine.send_insert(match[1], match[2])
-            if inserter.has_error():
-                raise Failure(inserter.error_message())
-            for piece in data:
-                self._engine.insert_append(inserter, piece)
-            result = self._engine.insert_done(inserter)
-        except RuntimeError as error:
-            if inserter is not None:
-                with contextlib.suppress(RuntimeError):
-                    self._engine.insert_cancel(inserter)
-            raise Failure(str(error)) from None
-        if result is not None and result.has_error():
-            raise Failure(result.error_message())
+            with file.open("wb") as pieces:
+                pieces.writelines(data)
+            self.command(f"{match[1]} FROM INFILE '{file}' COMPRESSION 'none' FORMAT {match[2]}")
+        except OSError as error:
+            raise Failure(f"The rows cannot be put down: {error.strerror}", CANNOT_WRITE) from error
+        finally:
+            file.unlink(missing_ok=True)
 
 
 class Lane:

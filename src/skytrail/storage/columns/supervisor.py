@@ -7,11 +7,11 @@ import contextlib
 import logging
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from ...errors import ColumnsUnavailable, QueryFailed, StorageError
+from ...errors import ColumnsUnavailable, QueryFailed, StorageError, StoreUnwritable
 from ...settings import Columns as ColumnsSettings
 from ..directory import socket_path
 from . import schema
@@ -28,6 +28,9 @@ _GRACE_SECONDS = 10.0
 _START_SECONDS = 120.0
 _PING_SECONDS = 10.0
 _MISSED_PINGS = 3
+_END_SECONDS = 5.0
+#: The memory of what changes the tables, however little queries may take: else records would wait for ever.
+_WRITE_BYTES = 1 << 30
 #: Between starts that failed; a process that was ready once is started again at once.
 _BACK_OFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -58,7 +61,10 @@ class Columns:
 
     async def start(self) -> None:
         """Start the process; returns at once, and what is asked meanwhile waits until it is ready."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnwritable(f"cannot write to {self._directory}: {error.strerror}") from error
         socket = socket_path(self._directory, "columns.sock")
         self._client = Client(socket)
         await self._spawn(socket)
@@ -122,7 +128,14 @@ class Columns:
             self.restarts += 1
             _log.warning("the columns' process ended (status %s) and is started again", self._process.returncode)
             await asyncio.sleep(_BACK_OFF[min(failures, len(_BACK_OFF) - 1)])
-            await self._spawn(socket)
+            while True:
+                try:
+                    await self._spawn(socket)
+                except OSError as error:  # no memory, no more processes
+                    _log.error("the columns' process cannot be started: %s", error)
+                    await asyncio.sleep(_BACK_OFF[-1])
+                else:
+                    break
 
     async def _raise(self) -> bool:
         """Wait for the process, then see to the tables; false if it ended or hung meanwhile."""
@@ -186,16 +199,21 @@ class Columns:
         *,
         memory_bytes: int | None = None,
         seconds: float | None = None,
-    ) -> AsyncIterator[Row]:
-        """The rows of a SELECT as they come; once some have come, a lost process ends the stream with an error."""
+    ) -> AsyncGenerator[Row, None]:
+        """The rows of a SELECT as they come; once some have come, a lost process ends the stream with an error.
+
+        Who leaves it early closes it (`contextlib.aclosing`): that ends the query.
+        """
         settings, timeout = self._limits(memory_bytes, seconds)
         started = False
         for last_attempt in (False, True):
             client = await self._up()
+            stream = client.stream(sql, parameters, settings=settings, seconds=timeout)
             try:
-                async for row in client.stream(sql, parameters, settings=settings, seconds=timeout):
-                    started = True
-                    yield row
+                async with contextlib.aclosing(stream):
+                    async for row in stream:
+                        started = True
+                        yield row
             except ConnectionLost as error:
                 await self._notice()
                 if started or last_attempt:
@@ -212,7 +230,7 @@ class Columns:
         repeatable: bool = False,
     ) -> None:
         """A statement that changes something; `repeatable` says that it may be run twice."""
-        settings, timeout = self._limits(None, seconds)
+        settings, timeout = self._limits(_WRITE_BYTES, seconds)
 
         async def run(client: Client) -> None:
             await client.query(sql, parameters, settings=settings, seconds=timeout, in_order=True)
@@ -236,7 +254,7 @@ class Columns:
         """
         if not all(_NAME.fullmatch(name) for name in (table, *columns)):
             raise ValueError(f"not a table's or column's name: {table}, {columns}")
-        settings, timeout = self._limits(None, None)
+        settings, timeout = self._limits(_WRITE_BYTES, None)
         settings |= {"insert_deduplication_token": token} if token else {"insert_deduplicate": 0}
         sql = f"INSERT INTO {table} ({', '.join(columns)}) FORMAT {data_format}"
         pieces = [data] if isinstance(data, bytes) else data
@@ -324,7 +342,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(_END_SECONDS):
             await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):

@@ -11,6 +11,8 @@ from .faults import Unreadable
 from .moments import from_number
 
 _DEEPEST = 128
+#: Items in collections and parts of strings, all together: a byte may be one, which costs far more once it is read.
+_MOST_ITEMS = 1_000_000
 _BREAK = object()
 _HALF, _SINGLE, _DOUBLE = struct.Struct(">e"), struct.Struct(">f"), struct.Struct(">d")
 _SIMPLE: dict[int, Any] = {20: False, 21: True, 22: None, 23: None}
@@ -37,11 +39,12 @@ def decode(data: bytes) -> Any:
 
 
 class _Decoder:
-    __slots__ = ("data", "position")
+    __slots__ = ("data", "left", "position")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = 0
+        self.left = _MOST_ITEMS
 
     def item(self, depth: int) -> Any:
         initial = self.data[self.position]
@@ -75,6 +78,11 @@ class _Decoder:
         self.position = end
         return number
 
+    def _count(self, items: int) -> None:
+        self.left -= items
+        if self.left < 0:
+            raise Unreadable(f"The CBOR has more than {_MOST_ITEMS} items")
+
     def _string(self, major: int, info: int) -> bytes:
         if info == 31:
             return b"".join(self._chunks(major))
@@ -90,6 +98,7 @@ class _Decoder:
         chunks = []
         while (initial := self.data[self.position]) != 0xFF:
             self.position += 1
+            self._count(1)
             if initial >> 5 != major or initial & 31 == 31:
                 raise Unreadable("The CBOR has a string of parts that are not strings")
             chunks.append(self._string(major, initial & 31))
@@ -98,10 +107,13 @@ class _Decoder:
 
     def _list(self, info: int, depth: int) -> list[Any]:
         if info != 31:
+            length = self._number(info)
+            self._count(length)
             # The length is not trusted: items that are not there end the loop.
-            return [self._item_within(depth) for _ in range(self._number(info))]
+            return [self._item_within(depth) for _ in range(length)]
         items: list[Any] = []
         while (value := self.item(depth)) is not _BREAK:
+            self._count(1)
             items.append(value)
         return items
 
@@ -110,6 +122,7 @@ class _Decoder:
         remaining = -1 if info == 31 else self._number(info)
         while remaining:
             remaining -= 1
+            self._count(1)
             key = self.item(depth)
             if key is _BREAK and info == 31:
                 break

@@ -19,12 +19,14 @@ Read = Callable[[Tree], Any]
 
 _MOST_PARAMETERS = 100_000
 _MOST_PARTS = 64
+#: Parts of all names together: each may cost a table of its own.
+_MOST_NAMES = 500_000
 _LONGEST_INDEX = 9
 
 
 def parse(*encoded: bytes) -> Tree:
     tree: Tree = {}
-    count = 0
+    count = names = 0
     for source in encoded:
         if not source:
             continue
@@ -35,6 +37,9 @@ def parse(*encoded: bytes) -> Tree:
         for pair in pairs:
             name, _, value = pair.partition(b"=")
             if name:
+                names += name.count(b".") + 1
+                if names > _MOST_NAMES:
+                    raise Unreadable("The request's parameters have too many parts")
                 _insert(tree, _decode(name), _decode(value))
     return tree
 

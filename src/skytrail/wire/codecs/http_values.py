@@ -21,7 +21,8 @@ WriteHeaders = Callable[[Mapping[str, Any], list[tuple[str, str]]], None]
 #: Presigned requests carry these beside the operation's own parameters.
 _SIGNATURE = "x-amz-"
 _PLAIN = re.compile(r"[\x20-\x7e]*")
-_LIST_ITEM = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,]*?))\s*(?:,|$)')
+#: Possessive, so that no header is read twice over.
+_LIST_ITEM = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^,]*+))(?:,|\Z)')
 _ESCAPED = re.compile(r"\\(.)")
 _MOST_PARAMETERS = 10_000
 
@@ -186,7 +187,7 @@ def _items(text: str) -> list[str]:
     position = 0
     while position < len(text) and (match := _LIST_ITEM.match(text, position)) is not None:
         quoted, bare = match.groups()
-        items.append(_ESCAPED.sub(r"\1", quoted) if quoted is not None else bare)
+        items.append(_ESCAPED.sub(r"\1", quoted) if quoted is not None else bare.rstrip())
         position = match.end()
     return items
 

@@ -9,6 +9,8 @@ from xml.parsers import expat
 from .faults import Unreadable
 
 _DEEPEST = 100
+#: Ten thousand parts of an upload, each with its checksums, have far less; each element costs its own memory.
+_LONGEST, _MOST_ELEMENTS = 8 << 20, 250_000
 #: What XML cannot hold as it is. Carriage returns would be normalized away; S3 writes control characters by number.
 _TEXT_SPECIAL = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]')
 _ATTRIBUTE_SPECIAL = re.compile('[&<>"\t\n\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]')
@@ -33,10 +35,17 @@ class Node:
 
 def parse(document: bytes) -> Node:
     """The root element; Unreadable when the document is not well-formed, or has what no AWS request has."""
+    if len(document) > _LONGEST:
+        raise Unreadable(f"The XML is longer than {_LONGEST} bytes")
     top = Node("", {})
     stack = [top]
+    elements = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal elements
+        elements += 1
+        if elements > _MOST_ELEMENTS:
+            raise Unreadable(f"The XML has more than {_MOST_ELEMENTS} elements")
         if len(stack) > _DEEPEST:
             raise Unreadable(f"The XML nests deeper than {_DEEPEST} levels")
         local = {key.rpartition("}")[2]: value for key, value in attributes.items()}

@@ -7,45 +7,35 @@ no store, outlives a restart, shows nothing, and opens with no other parameters,
 from __future__ import annotations
 
 import base64
-import binascii
-import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from ...errors import StorageError
-from ...identity.secrets import Sealer
+from ..errors import StorageError
+from ..identity.secrets import Sealer
 
-_CURSOR = struct.Struct(">qQ")
-_LONGEST = 200
-
-
-class Cursor(NamedTuple):
-    """The last event that was given out: the next page begins behind it, newest first."""
-
-    #: Seconds since 1970.
-    time: int
-    #: The event's position in the journal.
-    position: int
+_LONGEST = 1024
 
 
 class InvalidToken(Exception):
     """Not a token of ours, or one for other parameters."""
 
 
-def seal(sealer: Sealer, cursor: Cursor, parameters: Sequence[Any]) -> str:
-    return base64.b64encode(sealer.seal(_CURSOR.pack(*cursor), _context(parameters))).decode("ascii")
+def seal(sealer: Sealer, place: Any, parameters: Sequence[Any]) -> str:
+    """`place` and `parameters` are values of JSON."""
+    return base64.b64encode(sealer.seal(orjson.dumps(place), _context(parameters))).decode("ascii")
 
 
-def unseal(sealer: Sealer, token: str, parameters: Sequence[Any]) -> Cursor:
+def unseal(sealer: Sealer, token: str, parameters: Sequence[Any]) -> Any:
+    """The place."""
     try:
         sealed = base64.b64decode(token[:_LONGEST], validate=True)
         # A second spelling of the same bytes is not the token that was given out.
         if base64.b64encode(sealed).decode("ascii") != token:
             raise InvalidToken
-        return Cursor(*_CURSOR.unpack(sealer.open(sealed, _context(parameters))))
-    except (binascii.Error, ValueError, struct.error, StorageError) as error:
+        return orjson.loads(sealer.open(sealed, _context(parameters)))
+    except (ValueError, StorageError) as error:
         raise InvalidToken from error
 
 
