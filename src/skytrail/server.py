@@ -19,6 +19,7 @@ from .gateway.serving import Listening, serve
 from .identity.authority import Authority
 from .identity.principals import root
 from .identity.secrets import sealer_of
+from .services import kms, sqs
 from .services.cloudtrail import investigate
 from .services.engines import Engines
 from .settings import Settings
@@ -73,20 +74,21 @@ class Skytrail:
         engines.column_writer.start()
         engines.clock.settle_with(engines.column_writer.catch_up)
         engines.clock.every(_DAY, self._expire)
+        sqs.start(engines)
 
     async def serve(self, ready: Callable[[Listening], None]) -> None:
         """Start, answer until told to stop, stop."""
         engines = self.engines
         try:
             await self.start()
-            control = Control(
-                self.settings,
-                engines.clock,
-                self.metrics,
-                Vitals(__version__, services.ROOMS, lambda: engines.columns.state, lambda: engines.store.healthy),
-                self.reset,
-                self.operator_paths,
+            vitals = Vitals(
+                __version__,
+                services.ROOMS,
+                columns=lambda: engines.columns.state,
+                journal=lambda: engines.store.healthy,
+                stopping=lambda: edge.draining,
             )
+            control = Control(self.settings, engines.clock, self.metrics, vitals, self.reset, self.operator_paths)
             edge = Edge(self.settings, engines.clock, engines.ids, self.pipeline.answer, control)
             self.metrics.watch_connections(lambda: edge.connections, lambda: edge.bodies_bytes)
             self.metrics.watch_journal(lambda: {"columns": engines.column_writer.lag()})
@@ -136,6 +138,15 @@ class Skytrail:
         return call.output or {}
 
     async def _expire(self) -> None:
+        """Once a day: what has outlived its time goes for good."""
+        await self._expire_events()
+        now = self.engines.clock.time()
+        try:
+            await self.engines.store.submit(lambda transaction: kms.purge(transaction, now))
+        except StorageError as error:
+            _log.warning("deleted keys keep their material until tomorrow: %s", error)
+
+    async def _expire_events(self) -> None:
         days = self.settings.history.retention_days
         try:
             await self.engines.columns.expire("events", self.engines.clock.time() - days * _DAY)

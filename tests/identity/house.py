@@ -16,7 +16,7 @@ from skytrail.identity import accounts
 from skytrail.identity.authority import Authority
 from skytrail.identity.principals import Identity, root
 from skytrail.identity.secrets import sealer_of
-from skytrail.services import ROOMS
+from skytrail.services import ROOMS, SCHEMAS
 from skytrail.services.engines import Engines
 from skytrail.settings import Server, Settings
 from skytrail.storage.store import Store
@@ -41,7 +41,7 @@ class House:
         self.clock.freeze()
         self.clock.set(NOW.timestamp())
         self.ids = Ids(7)
-        self.store = Store(data / "skytrail.db", durability="os")
+        self.store = Store(data / "skytrail.db", durability="os", rooms=SCHEMAS)
         self.sealer = sealer_of(data)
         self.authority = Authority(self.store, self.clock, self.settings, self.sealer)
         columns: Any = None

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import msgspec
 import orjson
-from skytrail.work.column_writer import ColumnWriter
 
 from skytrail.call import Call, Source
 from skytrail.identity.principals import Identity
@@ -23,6 +22,7 @@ from skytrail.storage.columns import Columns
 from skytrail.storage.store import Store, Transaction
 from skytrail.wire.http import Request
 from skytrail.work.clock import Clock
+from skytrail.work.column_writer import ColumnWriter
 from skytrail.work.ids import Ids
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()

@@ -137,10 +137,13 @@ def test_a_full_disk_fails_the_call_and_keeps_all_that_was_acknowledged(tmp_path
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
     try:
         (failed,) = run(store, lambda tx: tx.append("audit", os.urandom(1 << 20)))
+        assert run(store, lambda _: "nothing was written") == ["nothing was written"]
+        assert not store.healthy
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert isinstance(failed, StoreUnwritable)
     after = run(store, lambda tx: tx.append("audit", b"after"))
+    assert store.healthy
     assert [data for _, data in store.records("audit", 0, rows=10)] == [b"kept", b"after"]
     assert after > kept
     store.close()

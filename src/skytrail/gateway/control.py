@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from ..call import Source
+from ..errors import StorageError
 from ..settings import Settings
 from ..wire.http import Request, Response
 from ..work.clock import Clock
@@ -204,7 +205,10 @@ class Control:
     # The state
 
     async def _forget(self, _: Request) -> Response:
-        await self._reset()
+        try:
+            await self._reset()
+        except StorageError as error:
+            raise ControlError(503, f"not all is forgotten: {error}") from error
         return _json({"status": "reset"})
 
     async def _operate(self, request: Request) -> Response:

@@ -23,6 +23,8 @@ from .edge import Edge
 from .http_protocol import EdgeProtocol
 
 _BACKLOG = 1024
+#: An idle TLS client may never answer the server's goodbye.
+_GOODBYE_SECONDS = 0.5
 #: After the last call under way: for requests that have arrived, and not been read, to be refused and not cut.
 _GRACE_SECONDS = 0.05
 #: Descriptors beside the connections': the store's, the columns', the logs'.
@@ -95,7 +97,11 @@ async def _listen(
     servers: list[asyncio.AbstractServer] = []
     sockets = _bind(settings.server.host, settings.server.port)
     for bound in sockets:
-        servers.append(await loop.create_server(protocol, sock=bound, ssl=tls, backlog=_BACKLOG))
+        servers.append(
+            await loop.create_server(
+                protocol, sock=bound, ssl=tls, backlog=_BACKLOG, ssl_shutdown_timeout=_GOODBYE_SECONDS if tls else None
+            )
+        )
         stack.callback(servers[-1].close)
     if control_socket is not None:
         stack.callback(control_socket.unlink, missing_ok=True)

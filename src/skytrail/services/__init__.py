@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ..wire.routing import Route
-from . import cloudtrail, iam, sts
+from . import cloudtrail, iam, kms, sqs, sts
 from .engines import Handler, Operations, Outcome
 
 __all__ = ["ROOMS", "SCHEMAS", "Outcome", "handler", "lenient"]
@@ -14,11 +14,15 @@ __all__ = ["ROOMS", "SCHEMAS", "Outcome", "handler", "lenient"]
 ROOMS: Mapping[str, Operations] = {
     "cloudtrail": cloudtrail.OPERATIONS,
     "iam": iam.OPERATIONS,
+    "kms": kms.OPERATIONS,
+    "sqs": sqs.OPERATIONS,
     "sts": sts.OPERATIONS,
 }
 
 #: Service name -> the steps of its own tables, where it has any.
-SCHEMAS: Mapping[str, Sequence[str]] = {}
+SCHEMAS: Mapping[str, Sequence[str]] = {"sqs": sqs.SCHEMA}
+
+_LENIENT: Mapping[str, Collection[str]] = {"cloudtrail": cloudtrail.LENIENT, "sqs": sqs.LENIENT}
 
 
 def handler(route: Route) -> Handler | None:
@@ -27,4 +31,4 @@ def handler(route: Route) -> Handler | None:
 
 def lenient(route: Route) -> bool:
     """Whether the operation answers values outside the model's ranges and enums with errors of its own."""
-    return route.service.name == "cloudtrail" and route.operation.name in cloudtrail.LENIENT
+    return route.operation.name in _LENIENT.get(route.service.name, ())

@@ -139,6 +139,7 @@ class Store:
     ) -> None:
         results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
+            before = self._writing.total_changes
             self._writing.execute("BEGIN IMMEDIATE")
             for command, future, _ in group:
                 self._writing.execute("SAVEPOINT command")
@@ -153,7 +154,8 @@ class Store:
                     results.append((future, result, None))
                 self._writing.execute("RELEASE command")
             self._writing.execute("COMMIT")
-            self.healthy = True
+            if self._writing.total_changes > before:  # a group that wrote nothing proves nothing
+                self.healthy = True
         except Exception as error:
             if self.healthy:  # told once, not for each call of a full disk
                 _log.error("a group of %d commands was not written: %s", len(group), error)

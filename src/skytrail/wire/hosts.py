@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 #: Domains under which every label up to the region names a service, as AWS's own endpoints do.
@@ -27,6 +27,8 @@ class Host:
     endpoint: str | None = None
     region: str | None = None
     bucket: str | None = None
+    #: What stands before "localhost", where no label says "s3": to S3, a bucket.
+    local: str | None = None
 
 
 _NOWHERE = Host()
@@ -42,7 +44,8 @@ def _read(host: str) -> Host:
     name = name.lower().rstrip(".")
     for base, amazon in _BASES:
         if name.endswith(base):
-            return _under_base(name[: -len(base)].split("."), amazon)
+            found = _under_base(name[: -len(base)].split("."), amazon)
+            return found if amazon or found.endpoint == "s3" else replace(found, local=name[: -len(base)])
     labels = name.split(".")
     # Elsewhere only a label that is exactly "s3" counts, so that a person's own domain can serve virtual hosts.
     return _s3(labels, amazon=False) or _NOWHERE

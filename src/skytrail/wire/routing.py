@@ -147,6 +147,9 @@ def _scope_of_version_2(request: Request) -> Scope | None:
     authorization = request.headers.get("authorization", "")
     if authorization.startswith("AWS ") and ":" in authorization:
         return Scope(authorization[4:].partition(":")[0].strip(), "", None, "s3")
+    if "AWSAccessKeyId=" in request.query and "Signature=" in request.query:
+        named = dict(part.partition("=")[::2] for part in request.query.split("&"))
+        return Scope(unquote(named.get("AWSAccessKeyId", "")), "", None, "s3")
     return None
 
 
@@ -293,8 +296,9 @@ def _by_path(request: Request, names: tuple[str, ...], host: hosts.Host) -> Rout
     if rest and services[rest[0]].signing not in sigv4.PATH_AS_SENT and not _DOTS.isdisjoint(path.split("/")):
         # Signatures are made over the path without these: so it would be another path's.
         raise _unknown_operation(404, models.service(names[0]), services[names[0]].rest_protocol)
-    if host.bucket is not None and "s3" in rest:
-        path = "/" + host.bucket + path
+    bucket = host.bucket or host.local
+    if bucket is not None and "s3" in rest:
+        path = "/" + bucket + path
         rest = ["s3"]
     first = path[1:].partition("/")[0]
     for name in _most_specific_first(rest, first):

@@ -62,6 +62,8 @@ def _parser(service: Service, operation: OperationModel, *, ec2: bool) -> Any:
             raise ServiceError(code, str(error), status=400) from None
         except RecursionError:
             raise ServiceError(code, "The request nests too deeply", status=400) from None
+        if service.name == "sqs":
+            sqs.name_queue(parsed, operation, request)
         return parsed
 
     return parse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
@@ -11,7 +12,10 @@ from typing import Any
 import orjson
 from botocore.model import OperationModel, ServiceModel
 
+from skytrail.wire.http import Request
 from skytrail.wire.models import Service
+
+_QUEUE_PATH = re.compile(r"/[0-9]{12}/[A-Za-z0-9_.-]{1,80}")
 
 NAMESPACES = {"sqs": "http://queue.amazonaws.com/doc/2012-11-05/"}
 
@@ -52,6 +56,14 @@ def _operation(service: Service, name: str, shapes: Mapping[str, Any]) -> dict[s
 def as_query(service: Service, operation: OperationModel) -> OperationModel:
     """The operation with the names that Query needs; any other service's has them."""
     return _query_model(service).operation_model(operation.name) if service.name == "sqs" else operation
+
+
+def name_queue(parsed: dict[str, Any], operation: OperationModel, request: Request) -> None:
+    """In Query the address that is called is the queue's, where the form names none."""
+    shape = operation.input_shape
+    wanted = shape is not None and "QueueUrl" in shape.members and "QueueUrl" not in parsed
+    if wanted and _QUEUE_PATH.fullmatch(request.path):
+        parsed["QueueUrl"] = f"http://{request.headers.get('host', '')}{request.path}"
 
 
 def query_error(service: Service, shape_name: str) -> tuple[str, int] | None:

@@ -1,0 +1,247 @@
+"""Keys as they are kept in state, and what time does to them.
+
+Nothing wakes up to delete or to rotate a key: what has fallen due by the clock is worked out whenever a key is read,
+so it happens at its exact time however far and fast the clock is driven. `found` hides a key whose deletion is due
+and shows one that is due for rotation as rotated. The next change in any account destroys what is due (`purge`), and
+a new version's material is made by the first call that encrypts with it (`make_material`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from ...audit.resources import partition_of
+from ...identity.secrets import Sealer
+from ...storage.state import Kind, Reader
+from ...storage.store import Transaction
+from ...wire.arns import Arn
+from ...work.ids import Ids
+
+T = TypeVar("T")
+
+DAY = 86400.0
+#: Bytes of the material of each kind of key.
+SPECS = {"SYMMETRIC_DEFAULT": 32, "HMAC_224": 28, "HMAC_256": 32, "HMAC_384": 48, "HMAC_512": 64}
+
+#: Never from a seed: a run that is replayed must neither guess a key nor use a nonce twice.
+RANDOM = Ids()
+
+_CHUNK = 256
+
+
+class Rotated(msgspec.Struct, frozen=True):
+    time: float
+    on_demand: bool
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Automatic rotation."""
+
+    days: int
+    next: float
+
+
+class Key(msgspec.Struct, frozen=True):
+    id: str
+    account: str
+    region: str
+    spec: str
+    created: float
+    description: str = ""
+    #: AWS's own key for one of its services, not the customer's.
+    managed: bool = False
+    enabled: bool = True
+    #: When it will be deleted.
+    deletion: float | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    #: Names of the aliases that lead to it.
+    aliases: tuple[str, ...] = ()
+    schedule: Schedule | None = None
+    rotations: tuple[Rotated, ...] = ()
+
+    @property
+    def arn(self) -> str:
+        return arn(self.account, self.region, f"key/{self.id}")
+
+    @property
+    def symmetric(self) -> bool:
+        return self.spec == "SYMMETRIC_DEFAULT"
+
+    @property
+    def usage(self) -> str:
+        return "ENCRYPT_DECRYPT" if self.symmetric else "GENERATE_VERIFY_MAC"
+
+    @property
+    def mac_algorithm(self) -> str:
+        """The one algorithm of an HMAC key."""
+        return self.spec.replace("HMAC_", "HMAC_SHA_")
+
+    @property
+    def state(self) -> str:
+        if self.deletion is not None:
+            return "PendingDeletion"
+        return "Enabled" if self.enabled else "Disabled"
+
+    @property
+    def version(self) -> int:
+        """Of the material that encrypts: the first is 1, each rotation adds one."""
+        return 1 + len(self.rotations)
+
+    def material_id(self, version: int) -> str:
+        return hashlib.sha256(f"{self.arn} {version}".encode()).hexdigest()
+
+
+class Alias(msgspec.Struct, frozen=True):
+    name: str
+    key: str
+    created: float
+    updated: float
+
+
+KEYS = Kind("kms-key", Key)
+ALIASES = Kind("kms-alias", Alias)
+#: Key policies as they were put, under the keys' ids.
+POLICIES = Kind("kms-policy", str)
+#: Sealed, under "key/version".
+MATERIALS = Kind("kms-material", bytes)
+#: (account, Region, key) under the time of the deletion: what is due comes first.
+_DELETIONS = Kind("kms-deletion", tuple[str, str, str])
+
+
+def arn(account: str, region: str, resource: str) -> str:
+    return str(Arn("kms", region, account, resource, partition_of(region)))
+
+
+# Reading
+
+
+def found(reader: Reader, account: str, region: str, key_id: str, now: float) -> Key | None:
+    """The key as it is now."""
+    key = reader.get(KEYS, account, region, key_id)
+    return None if key is None or is_gone(key, now) else rotated(key, now)
+
+
+def is_gone(key: Key, now: float) -> bool:
+    return key.deletion is not None and key.deletion <= now
+
+
+def rotated(key: Key, now: float) -> Key:
+    """The key with the automatic rotations that have fallen due; one that is not enabled does not rotate."""
+    schedule = key.schedule
+    if key.state != "Enabled" or schedule is None or schedule.next > now:
+        return key
+    period = schedule.days * DAY
+    count = int((now - schedule.next) // period) + 1
+    times = [schedule.next + period * number for number in range(count)]
+    return msgspec.structs.replace(
+        key,
+        rotations=(*key.rotations, *(Rotated(time, on_demand=False) for time in times)),
+        schedule=Schedule(schedule.days, schedule.next + period * count),
+    )
+
+
+def rows(
+    reader: Reader, kind: Kind[T], account: str, region: str, *, prefix: str = "", after: str = ""
+) -> Iterator[tuple[str, T]]:
+    """All of a kind in the order of names, read a few at a time."""
+    after = max(prefix, after)
+    while True:
+        chunk = reader.list(kind, account, region, prefix=prefix, after=after, limit=_CHUNK)
+        yield from chunk
+        if len(chunk) < _CHUNK:
+            return
+        after = chunk[-1][0]
+
+
+def count(reader: Reader, kind: Kind[T], account: str, region: str, *, prefix: str = "") -> int:
+    (number,) = reader.connection.execute(
+        "SELECT count(*) FROM resources WHERE kind = ? AND account = ? AND region = ? AND name >= ? AND name < ?",
+        (kind.name, account, region, prefix, prefix + "\U0010ffff"),
+    ).fetchone()
+    return int(number)
+
+
+# Changing
+
+
+def fresh_id(tx: Transaction, account: str, region: str, ids: Ids) -> str:
+    """An id that no key has: seeded ids come again when the server is started again."""
+    key_id = ids.uuid()
+    while tx.get(KEYS, account, region, key_id) is not None:
+        key_id = ids.uuid()
+    return key_id
+
+
+def put(tx: Transaction, key: Key) -> None:
+    tx.put(KEYS, key.account, key.region, key.id, key)
+
+
+def schedule_deletion(tx: Transaction, key: Key, when: float) -> None:
+    changed = msgspec.structs.replace(key, deletion=when, enabled=False)
+    tx.put(_DELETIONS, "", "", _due_name(changed), (key.account, key.region, key.id))
+    put(tx, changed)
+
+
+def cancel_deletion(tx: Transaction, key: Key) -> None:
+    tx.delete(_DELETIONS, "", "", _due_name(key))
+    put(tx, msgspec.structs.replace(key, deletion=None))
+
+
+def purge(tx: Transaction, now: float) -> None:
+    """Destroy the keys whose deletion is due, in all accounts, with all that belongs to them."""
+    while due := tx.list(_DELETIONS, "", "", limit=1):
+        name, (account, region, key_id) = due[0]
+        if float(name.partition("/")[0]) > now:
+            return
+        tx.delete(_DELETIONS, "", "", name)
+        key = tx.get(KEYS, account, region, key_id)
+        if key is not None:
+            _destroy(tx, key)
+
+
+def _destroy(tx: Transaction, key: Key) -> None:
+    for alias in key.aliases:
+        tx.delete(ALIASES, key.account, key.region, alias)
+    tx.delete(POLICIES, key.account, key.region, key.id)
+    tx.delete(KEYS, key.account, key.region, key.id)
+    # Materials, grants and their names: whatever else is kept under the key.
+    tx.connection.execute(
+        "DELETE FROM resources WHERE kind IN ('kms-material', 'kms-grant', 'kms-grant-name')"
+        " AND account = ? AND region = ? AND name >= ? AND name < ?",
+        (key.account, key.region, f"{key.id}/", f"{key.id}0"),  # "0" follows "/"
+    )
+
+
+def _due_name(key: Key) -> str:
+    return f"{key.deletion or 0.0:020.6f}/{key.id}"
+
+
+# Material
+
+
+def has_material(reader: Reader, key: Key) -> bool:
+    return reader.get(MATERIALS, key.account, key.region, _material_name(key, key.version)) is not None
+
+
+def make_material(tx: Transaction, key: Key, sealer: Sealer) -> None:
+    """Fresh material for the key's present version."""
+    material = RANDOM.token_bytes(SPECS[key.spec])
+    name = _material_name(key, key.version)
+    tx.put(MATERIALS, key.account, key.region, name, sealer.seal(material, _context(key, key.version)))
+
+
+def material(reader: Reader, key: Key, version: int, sealer: Sealer) -> bytes | None:
+    sealed = reader.get(MATERIALS, key.account, key.region, _material_name(key, version))
+    return None if sealed is None else sealer.open(sealed, _context(key, version))
+
+
+def _material_name(key: Key, version: int) -> str:
+    return f"{key.id}/{version:010d}"
+
+
+def _context(key: Key, version: int) -> str:
+    return f"kms key {key.account} {key.region} {key.id} {version}"
