@@ -33,6 +33,8 @@ def test_lists_come_from_the_environment_separated_by_commas() -> None:
         ({"server.mode": "closed"}, "mode"),
         ({"server.port": "many"}, "port"),
         ({"server.account": "12"}, "12 digits"),
+        ({"server.port": "99999"}, "server.port is 0 to 65535, not 99999"),
+        ({"server.region": "mars"}, "server.region"),
         ({"server.tls_key": "key.pem"}, "needs both"),
         ({"storage.durability": "maybe"}, "durability"),
     ],
@@ -40,6 +42,12 @@ def test_lists_come_from_the_environment_separated_by_commas() -> None:
 def test_a_wrong_setting_is_a_clear_error(overrides: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         load(environ={}, overrides=overrides)
+
+
+def test_an_unknown_setting_in_the_environment_is_refused() -> None:
+    with pytest.raises(SettingsError, match="SKYTRAIL_SERVER_PROT names no setting"):
+        load(environ={"SKYTRAIL_SERVER_PROT": "1"})
+    assert load(environ={"SKYTRAIL_ELSEWHERE": "1"})
 
 
 def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:

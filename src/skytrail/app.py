@@ -69,6 +69,8 @@ class Pipeline:
                 authenticate(call, self.authority)
             except ServiceError as error:
                 call.error = error
+            except Exception:
+                call.error = _fault(call)
             await self.record(call, None)
         return _refuse(call, unknown.service, unknown.protocol)
 

@@ -7,6 +7,7 @@ the settings file (TOML, `[section]` tables), the default written here.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,12 +95,17 @@ def load(
         try:
             values = tomllib.loads(file.read_text("utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{file}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SettingsError(f"{file}: {reason}") from error
     environ = os.environ if environ is None else environ
     for section in msgspec.structs.fields(Settings):
-        for field in msgspec.structs.fields(section.type):
-            given = environ.get(f"SKYTRAIL_{section.name}_{field.name}".upper())
-            if given is not None:
+        prefix = f"SKYTRAIL_{section.name}_".upper()
+        named = {f"{prefix}{field.name}".upper(): field for field in msgspec.structs.fields(section.type)}
+        for variable, given in environ.items():
+            if variable.startswith(prefix):
+                field = named.get(variable)
+                if field is None:
+                    raise SettingsError(f"settings: {variable} names no setting")
                 values.setdefault(section.name, {})[field.name] = (
                     [part for part in given.split(",") if part]
                     if field.name in ("trusted_proxies", "cors_origins", "hosts")
@@ -112,7 +118,8 @@ def load(
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"settings: {error}") from error
+        reason, _, place = str(error).partition(" - at `$.")
+        raise SettingsError(f"settings: {place.rstrip('`')}: {reason}" if place else f"settings: {reason}") from error
     _check(settings)
     return settings
 
@@ -127,5 +134,9 @@ def _check(settings: Settings) -> None:
         )
     if bool(server.tls_certificate) != bool(server.tls_key):
         raise SettingsError("TLS needs both server.tls_certificate and server.tls_key")
-    if not (server.account.isascii() and server.account.isdigit() and len(server.account) == 12):
+    if not re.fullmatch("[0-9]{12}", server.account):
         raise SettingsError(f"server.account is 12 digits, not {server.account!r}")
+    if not re.fullmatch("[a-z]{2,4}(-[a-z]+)+-[0-9]", server.region):
+        raise SettingsError(f"server.region is a Region such as us-east-1, not {server.region!r}")
+    if not 0 <= server.port <= 65535:
+        raise SettingsError(f"server.port is 0 to 65535, not {server.port}")
