@@ -80,7 +80,10 @@ def test_a_key_of_a_new_user_with_a_policy(line: Line, tmp_path: Path) -> None:
 
 
 def test_a_user_without_a_policy_is_pointed_out(line: Line) -> None:
-    assert "bob has no policy yet" in line("create", "--user", "bob").stderr
+    assert (
+        "bob has no policy yet, and may do next to nothing: give one with --policy"
+        in line("create", "--user", "bob").stderr
+    )
 
 
 def test_a_bad_policy_changes_nothing(line: Line, tmp_path: Path) -> None:
@@ -99,16 +102,32 @@ def test_list_disable_enable_delete(line: Line) -> None:
     roots = json.loads(line("create", "-o", "json").stdout)["AccessKey"]["AccessKeyId"]
     alices = json.loads(line("create", "--user", "alice", "-o", "json").stdout)["AccessKey"]["AccessKeyId"]
     for key in (roots, alices):
-        line("disable", key)
+        assert line("disable", key).stdout == f"{key} is disabled.\n"
         known = line.house.authority.key(key)
         assert known is not None
         assert not known.active
     shown = [text.split("\t")[:3] for text in line("list").stdout.splitlines()]
     assert shown == [[roots, "Inactive", "(root)"], [alices, "Inactive", "alice"]]
-    line("enable", alices)
+    assert line("enable", alices).stdout == f"{alices} is enabled.\n"
     listed = json.loads(line("list", "--user", "alice", "--output", "json").stdout)
     assert [(key["AccessKeyId"], key["Status"]) for key in listed] == [(alices, "Active")]
-    line("delete", alices)
+    assert line("delete", alices).stdout == f"{alices} is deleted.\n"
     assert line.house.authority.key(alices) is None
     with pytest.raises(SkytrailError, match=f"account {DEFAULT} has no access key {alices}"):
         line("delete", alices)
+
+
+def test_an_account_without_keys_is_pointed_out(line: Line) -> None:
+    result = line("list", "--account", ACCOUNT)
+    assert (result.stdout, result.stderr) == ("", f"No access keys in account {ACCOUNT}: is it another --account's?\n")
+    result = line("list", "--output", "json")
+    assert (result.stdout, "No access keys" in result.stderr) == ("[]\n", True)
+
+
+@pytest.mark.parametrize("command", [["list"], ["disable", "AKIAIOSFODNN7EXAMPLE"], ["delete", "AKIAIOSFODNN7EXAMPLE"]])
+def test_only_create_makes_a_data_directory(command: list[str], tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    result = CliRunner().invoke(keys.app, [*command, "--data", str(missing)])
+    assert isinstance(result.exception, SkytrailError)
+    assert str(result.exception) == f"there is no data directory at {missing}: name it with --data"
+    assert not missing.exists()

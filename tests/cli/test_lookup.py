@@ -14,6 +14,8 @@ import msgspec
 import orjson
 import pytest
 import typer
+from rich.cells import cell_len
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from skytrail.cli import lookup, operator, output
@@ -50,6 +52,7 @@ def serve(patch: pytest.MonkeyPatch, stream: Stream) -> list[bytes]:
         return stream(body)
 
     patch.setattr(operator, "stream", answer)
+    patch.setattr(operator, "served", lambda _: True)
     return asked
 
 
@@ -196,11 +199,67 @@ def test_a_terminal_gets_a_table(colour: bool, monkeypatch: pytest.MonkeyPatch) 
     assert ("\x1b[31m" in text) is colour
 
 
-def test_a_terminal_that_follows_gets_a_line_at_once() -> None:
+def test_a_terminal_that_follows_gets_a_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_present_year", lambda: 2026)
+    monkeypatch.setenv("TERM", "dumb")  # 80 columns
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     out = Terminal()
     printer = output.printer(Format.table, out, follow=True)
     printer.event(line(eventName="CreateBucket"))
-    assert out.getvalue().split() == ["2026-03-01T10:00:00Z", "CreateBucket", "s3", "alice", "alpha"]
+    header, shown = out.getvalue().splitlines()
+    assert header.split() == ["Time", "(UTC)", "Event", "User", "Resource", "Error"]
+    assert shown.split() == ["03-01", "10:00:00", "CreateBucket", "alice", "alpha"]
+    printer.event(line(eventName="DeleteBucket"))
+    assert len(out.getvalue().splitlines()) == 3
+
+
+COLUMNS_SHOWN = {
+    80: "Event User Resou… Error Account",
+    100: "Event User Resource Error Account",
+    120: "Event Service User Source Resource Error Account",
+    160: "Event Service User Source Resource Error Account Region",
+}
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("width", COLUMNS_SHOWN)
+def test_a_terminal_gets_one_line_an_event(width: int, follow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_present_year", lambda: 2026)
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    printer = (output._Running if follow else output._Table)(console)
+    common = {"sourceIPAddress": "192.0.2.123", "errorCode": "InvalidParameterCombinationException"}
+    for account, region in (("111111111111", "us-east-1"), ("222222222222", "ap-southeast-2")):
+        found = line(eventName="GetAccountPublicAccessBlock", recipientAccountId=account, awsRegion=region, **common)
+        found.user, found.resources = "a-user-with-a-long-name", ["arn:aws:s3:::a-bucket-with-a-long-name/日本語"]
+        printer.event(found)
+    printer.end()
+    assert isinstance(console.file, io.StringIO)
+    header, *lines = console.file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all(cell_len(text) <= width for text in (header, *lines))
+    for text in lines:
+        assert text.startswith("03-01 10:00:00  GetAccountPublic"[: 16 + 15])
+        assert "InvalidParamete" in text
+    if not follow:
+        assert header.removeprefix("Time (UTC)").split() == COLUMNS_SHOWN[width].split()
+
+
+def test_a_time_of_another_year_has_its_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_present_year", lambda: 2027)
+    console = Console(file=io.StringIO(), width=80)
+    for printer in (output._Table(console), output._Running(console)):
+        printer.event(line(eventName="CreateBucket"))
+        printer.end()
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("2026-03-01 10:00:00  CreateBucket") == 2
+
+
+@pytest.mark.parametrize("room", range(20, 200, 3))
+def test_event_and_error_keep_their_width(room: int) -> None:
+    widths = output.layout(dict.fromkeys(output._COLUMNS, 30), room)
+    assert min(widths["Event"], widths["Error"]) >= 16
+    if room >= 55:
+        assert sum(widths.values()) + 2 * (len(widths) - 1) <= room
 
 
 @pytest.mark.parametrize(
@@ -214,6 +273,23 @@ def test_a_strange_record_is_printed_all_the_same(record: bytes, format_: Format
     printer.event(Found(user="é", record=msgspec.Raw(record)))
     printer.end()
     out.flush()
+
+
+def test_a_data_directory_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    result = run("--data", str(missing))
+    assert isinstance(result.exception, SkytrailError)
+    assert str(result.exception) == f"there is no data directory at {missing}: name it with --data"
+    assert not missing.exists()
+
+
+def test_nothing_found_without_a_server_names_the_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, lambda _: iter([b'{"cursor":1}\n']))
+    monkeypatch.setattr(operator, "served", lambda _: False)
+    assert run("--data", str(tmp_path)).stderr == f"No events match in {tmp_path} (no server runs there).\n"
+    assert run("--endpoint-url", "http://localhost:1").stderr == "No events match.\n"
 
 
 # Following

@@ -55,7 +55,7 @@ def create(
     data: _Data = None,
 ) -> None:
     """Make an access key. Its secret is shown now, and never again."""
-    iam = _Iam(context, data, account)
+    iam = _Iam(context, data, account, create=True)
     if policy is not None and user is None:
         raise SettingsError("the root of an account needs no policy: name a --user, or leave out --policy")
     document = _document(policy) if policy is not None else None
@@ -65,7 +65,7 @@ def create(
         iam("PutUserPolicy", UserName=user, PolicyName=policy.stem, PolicyDocument=document)
     _print_key(iam("CreateAccessKey", UserName=user)["AccessKey"], output)
     if user is not None and policy is None and not iam("ListUserPolicies", UserName=user)["PolicyNames"]:
-        print(f"{user} has no policy yet, and may do nothing: give one with --policy", file=sys.stderr)
+        print(f"{user} has no policy yet, and may do next to nothing: give one with --policy", file=sys.stderr)
 
 
 @app.command("list")
@@ -80,6 +80,9 @@ def list_(
     iam = _Iam(context, data, account)
     owners = [user] if user is not None else [None, *(found["UserName"] for found in iam.pages("ListUsers", "Users"))]
     keys = [key for owner in owners for key in iam.pages("ListAccessKeys", "AccessKeyMetadata", UserName=owner)]
+    if not keys:
+        whose = f"{user} has no access keys" if user is not None else "No access keys"
+        print(f"{whose} in account {iam.account}: is it another --account's?", file=sys.stderr)
     if output is ListFormat.json:
         print(json.dumps(keys, indent=2))
         return
@@ -92,6 +95,7 @@ def disable(context: typer.Context, key: _KeyId, account: _Account = None, data:
     """Refuse an access key from now on."""
     iam = _Iam(context, data, account)
     iam("UpdateAccessKey", **iam.owner(key), AccessKeyId=key, Status="Inactive")
+    print(f"{key} is disabled.")
 
 
 @app.command()
@@ -99,6 +103,7 @@ def enable(context: typer.Context, key: _KeyId, account: _Account = None, data: 
     """Accept a disabled access key again."""
     iam = _Iam(context, data, account)
     iam("UpdateAccessKey", **iam.owner(key), AccessKeyId=key, Status="Active")
+    print(f"{key} is enabled.")
 
 
 @app.command()
@@ -106,21 +111,22 @@ def delete(context: typer.Context, key: _KeyId, account: _Account = None, data: 
     """Delete an access key for good."""
     iam = _Iam(context, data, account)
     iam("DeleteAccessKey", **iam.owner(key), AccessKeyId=key)
+    print(f"{key} is deleted.")
 
 
 class _Iam:
     """IAM of one account, called as its root."""
 
-    def __init__(self, context: typer.Context, data: Path | None, account: str | None) -> None:
+    def __init__(self, context: typer.Context, data: Path | None, account: str | None, *, create: bool = False) -> None:
         self._settings: Settings = settings_module.load(overrides={"storage.data": str(data) if data else None})
-        self._account = self._settings.server.account if account is None else account
-        if not arns.is_account(self._account):
-            raise SettingsError(f"an account is 12 digits, not {self._account!r}")
-        context.with_resource(session(self._settings))
+        self.account = self._settings.server.account if account is None else account
+        if not arns.is_account(self.account):
+            raise SettingsError(f"an account is 12 digits, not {self.account!r}")
+        context.with_resource(session(self._settings, create=create))
 
     def __call__(self, operation: str, **parameters: str | None) -> dict[str, Any]:
         given = {name: value for name, value in parameters.items() if value is not None}
-        return operate(self._settings, "iam", operation, given, account=self._account)
+        return operate(self._settings, "iam", operation, given, account=self.account)
 
     def pages(self, operation: str, member: str, **parameters: str | None) -> Iterator[dict[str, Any]]:
         marker: str | None = None
@@ -143,10 +149,10 @@ class _Iam:
         try:
             user = self("GetAccessKeyLastUsed", AccessKeyId=key).get("UserName")
         except ServiceError as error:
-            if error.code != "AccessDenied":
+            if error.code not in ("AccessDenied", "ValidationError"):
                 raise
             raise SkytrailError(
-                f"account {self._account} has no access key {key}: is it another --account's?"
+                f"account {self.account} has no access key {key}: is it another --account's?"
             ) from error
         return {"UserName": user} if user else {}
 

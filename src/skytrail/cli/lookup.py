@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import sys
 import time
@@ -16,6 +17,7 @@ import typer
 from .. import settings as settings_module
 from ..errors import ServiceError, SkytrailError
 from ..settings import Settings
+from ..wire import arns
 from . import operator
 from .output import Format, Found, Printer, printer
 
@@ -45,7 +47,7 @@ def _what(help_: str, *names: str) -> Any:
 
 
 def _flag(help_: str, *names: str) -> Any:
-    return typer.Option(*names, help=help_, rich_help_panel="What to find", show_default=False)
+    return typer.Option(*names, help=help_, metavar=" ", rich_help_panel="What to find", show_default=False)
 
 
 def _when(help_: str) -> Any:
@@ -58,7 +60,7 @@ def lookup(
     ] = None,
     name: Annotated[_Values, _what("Event name, such as DeleteBucket.", "--name", "--event-name")] = None,
     source: Annotated[_Values, _what("Event source: s3, or s3.amazonaws.com.")] = None,
-    user: Annotated[_Values, _what("User name, or the name of a role's session.")] = None,
+    user: Annotated[_Values, _what("The caller's user name, or the name of a role's session.")] = None,
     arn: Annotated[_Values, _what("ARN of the caller, or of the role behind its session.")] = None,
     access_key: Annotated[_Values, _what("Access key id.")] = None,
     ip: Annotated[_Values, _what("Source address, or a network such as 10.0.0.0/8.")] = None,
@@ -72,12 +74,15 @@ def lookup(
     where: Annotated[_Values, _what("KEY=VALUE or KEY!=VALUE; requestParameters.bucketName is a key too.")] = None,
     errors: Annotated[bool, _flag("Only calls that failed.", "--errors")] = False,
     denied: Annotated[bool, _flag("Only calls that were not allowed.", "--denied")] = False,
-    read_only: Annotated[bool | None, _flag("Only reads, or only writes.", "--read-only/--write-only")] = None,
+    read_only: Annotated[bool, _flag("Only reads.", "--read-only")] = False,
+    write_only: Annotated[bool, _flag("Only writes.", "--write-only")] = False,
     since: Annotated[str | None, _when("From 30s, 15m, 2h, 3d or 1w ago, or from 2026-01-31T12:00Z.")] = None,
     until: Annotated[str | None, _when("Up to such a time.")] = None,
     limit: Annotated[int, typer.Option(min=0, metavar="COUNT", help="At most so many events; 0: all.")] = 50,
-    reverse: Annotated[bool, typer.Option("--reverse", help="Oldest first.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, oldest first.")] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", metavar=" ", help="Oldest first.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", metavar=" ", help="Go on with what comes, oldest first.")
+    ] = False,
     output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.table,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory.")] = None,
     endpoint_url: Annotated[
@@ -86,7 +91,7 @@ def lookup(
 ) -> None:
     """Search the events of all accounts and Regions, newest first.
 
-    Different options must all hold; of one that is given several times, any value.
+    An option given several times matches any of its values; different options must all match.
 
     In a value `*` stands for any characters; `!` before it turns it round: --user '!alice'.
 
@@ -98,6 +103,9 @@ def lookup(
 
     if follow and output is Format.json:
         raise typer.BadParameter("a search that follows never ends its JSON array: use jsonl", param_hint="--output")
+    _refuse_both("--follow", follow, "--until", until)
+    _refuse_both("--read-only", read_only, "--write-only", write_only)
+    _refuse_both("--data", data, "--endpoint-url", endpoint_url)
     options = {
         "name": name,
         "source": source,
@@ -114,7 +122,7 @@ def lookup(
         "category": category,
     }
     conditions = [Condition(*parts) for parts in (*_from_options(options), *map(_from_where, where or ()))]
-    if read_only is not None:
+    if read_only or write_only:
         conditions.append(Condition("read-only", "true" if read_only else "false"))
     for condition in conditions:
         try:
@@ -131,13 +139,15 @@ def lookup(
         limit=limit or None,
         order="oldest" if reverse else "newest",
     )
+    _check_order(search.since, search.until)
     settings = settings_module.load(overrides={"storage.data": str(data) if data else None})
     events = _Events(settings, endpoint_url)
     out = printer(output, sys.stdout, follow=follow)
     if follow:
         _follow(events, search, out)
     elif not _print(events.find(search), out):
-        typer.echo("No events match.", err=True)
+        where_not = "" if events.served() else f" in {settings.data_directory} (no server runs there)"
+        typer.echo(f"No events match{where_not}.", err=True)
 
 
 class _Events:
@@ -221,6 +231,10 @@ def _from_options(options: Mapping[str, Sequence[str] | None]) -> Iterator[tuple
             value = given[1:] if negated else given.removeprefix("\\") if given.startswith("\\!") else given
             if key == "category":
                 value = _category(value)
+            elif key == "ip":
+                _check_address(value)
+            elif key == "account":
+                _check_account(value)
             yield key, value, negated
 
 
@@ -236,6 +250,32 @@ def _category(value: str) -> str:
         return _CATEGORIES[value.lower()]
     except KeyError:
         raise typer.BadParameter(f"{value!r} is none of {', '.join(_CATEGORIES)}", param_hint="--category") from None
+
+
+def _check_address(value: str) -> None:
+    """An address or a network; a service that calls has its name, or `AWS Internal`, for an address."""
+    if "*" in value or value.endswith(".amazonaws.com") or value == "AWS Internal":
+        return
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is not a network or an address", param_hint="--ip") from None
+
+
+def _check_account(value: str) -> None:
+    if not (arns.is_account(value) or re.fullmatch(r"[0-9*]*\*[0-9*]*", value)):
+        raise typer.BadParameter(f"an account is 12 digits, not {value!r}", param_hint="--account")
+
+
+def _refuse_both(option: str, value: object, other: str, other_value: object) -> None:
+    if value and other_value:
+        raise typer.BadParameter(f"{option} and {other} exclude each other: leave one out")
+
+
+def _check_order(since: float | None, until: float | None) -> None:
+    """Times before the server's present one compare with each other only: its clock may be another."""
+    if since is not None and until is not None and (since < 0) == (until < 0) and since > until:
+        raise typer.BadParameter("--since is after --until: nothing is between them", param_hint="--since")
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -56,6 +56,8 @@ def stream(settings: Settings, path: str, body: bytes, *, endpoint_url: str | No
             response = connection.getresponse()
             if response.status != 200:
                 reason = response.read(4096).decode(errors="replace").strip()
+                if response.status == 403 and "open mode only" in reason:
+                    raise SkytrailError("this server is in enforced mode: run lookup on its machine with --data")
                 raise SkytrailError(f"the server refuses {path}: {response.status} {reason}")
             yield from response
         except (OSError, http.client.HTTPException) as error:
@@ -72,10 +74,13 @@ def served(settings: Settings) -> bool:
 
 
 @contextlib.contextmanager
-def session(settings: Settings) -> Iterator[None]:
-    """Where no server runs, what is asked inside is answered by one start of this process's own."""
+def session(settings: Settings, *, create: bool = False) -> Iterator[None]:
+    """Where no server runs, what is asked inside is answered by one start of this process's own.
+
+    Only where it may `create` a data directory is a missing one made.
+    """
     global _kept  # noqa: PLW0603 - a command line asks one thing at a time
-    with contextlib.closing(_InProcess(settings)) as _kept:
+    with contextlib.closing(_InProcess(settings, create=create)) as _kept:
         try:
             yield
         finally:
@@ -85,8 +90,9 @@ def session(settings: Settings) -> Iterator[None]:
 class _InProcess:
     """The server without its sockets; it starts when it is first asked."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, create: bool = False) -> None:
         self._settings = settings
+        self._create = create
         self._runner = asyncio.Runner()
         self._skytrail: Skytrail | None = None
 
@@ -97,6 +103,9 @@ class _InProcess:
 
     def _start(self) -> Skytrail:
         if self._skytrail is None:
+            data = self._settings.data_directory
+            if not self._create and not data.expanduser().exists():
+                raise SkytrailError(f"there is no data directory at {data}: name it with --data")
             from ..server import Skytrail  # noqa: PLC0415 - only when no server runs
 
             try:

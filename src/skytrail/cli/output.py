@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
 
 import msgspec
-from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 
@@ -51,7 +51,7 @@ def printer(format_: Format, out: TextIO, *, follow: bool = False) -> Printer:
         return _Csv(out)
     if not out.isatty():
         return _Plain(out)
-    console = Console(file=out, highlight=False, soft_wrap=follow)
+    console = Console(file=out, highlight=False)
     return _Running(console) if follow else _Table(console)
 
 
@@ -177,58 +177,140 @@ def _flag(record: dict[str, Any]) -> str:
     return str(record.get("readOnly", "")).lower()
 
 
-# A terminal
-
-_WIDTHS = {"Time (UTC)": 20, "Event": 28, "Service": 14, "User": 18, "Source": 15, "Resource": 28, "Error": 24}
+# A terminal: a line an event, in columns as wide as the terminal has room for
 
 
-def _cells(row: Row) -> list[str]:
-    return [row.time, row.name, row.source.removesuffix(".amazonaws.com"), row.user, row.ip, row.resource, row.error]
+class _Column(NamedTuple):
+    #: Columns that matter less go before it shrinks below this.
+    good: int
+    #: It never shrinks below this.
+    least: int
+    #: Its width where what comes is not known yet.
+    usual: int
 
 
-def _style(row: Row) -> str:
-    return "red" if row.error else ""
+_COLUMNS = {
+    "Time (UTC)": _Column(19, 19, 14),
+    "Event": _Column(20, 16, 28),
+    "Service": _Column(10, 8, 14),
+    "User": _Column(10, 6, 18),
+    "Source": _Column(15, 9, 15),
+    "Resource": _Column(16, 6, 28),
+    "Error": _Column(16, 16, 24),
+    "Account": _Column(12, 12, 12),
+    "Region": _Column(12, 9, 14),
+}
+_DROPPED_FIRST = ("Region", "Source", "Service")
+_DROPPED_LAST = ("Account", "Resource", "User")
+_BETWEEN = "  "
+
+
+def layout(wanted: Mapping[str, int], room: int, *, dropped: Sequence[str] = _DROPPED_FIRST) -> dict[str, int]:
+    """The columns that are shown, with their widths: at most what each wants, and together no more than the room."""
+    shown = dict(wanted)
+
+    def fits(widths: Sequence[int]) -> bool:
+        return sum(widths) + len(_BETWEEN) * (len(widths) - 1) <= room
+
+    for title in dropped:
+        if not fits([min(width, _COLUMNS[name].good) for name, width in shown.items()]):
+            shown.pop(title, None)
+    for title in _DROPPED_LAST:
+        if not fits([min(width, _COLUMNS[name].least) for name, width in shown.items()]):
+            shown.pop(title, None)
+    widths = {title: min(width, _COLUMNS[title].least) for title, width in shown.items()}
+    growing = list(shown)
+    while growing := [title for title in growing if widths[title] < shown[title]]:
+        for title in growing:
+            if not fits([*widths.values(), 1 - len(_BETWEEN)]):
+                return widths
+            widths[title] += 1
+    return widths
+
+
+def _cells(row: Row) -> dict[str, str]:
+    return {
+        "Time (UTC)": _time(row.time),
+        "Event": row.name,
+        "Service": row.source.removesuffix(".amazonaws.com"),
+        "User": row.user,
+        "Source": row.ip,
+        "Resource": row.resource,
+        "Error": row.error,
+        "Account": row.account,
+        "Region": row.region,
+    }
+
+
+def _time(text: str) -> str:
+    """Without the year where it is the present one."""
+    return text.removeprefix(f"{_present_year()}-").replace("T", " ").removesuffix("Z")
+
+
+def _present_year() -> int:
+    return datetime.now(UTC).year
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._cut = "~" if console.options.ascii_only else "…"
+
+    def header(self, widths: Mapping[str, int]) -> None:
+        self._write({title: title for title in widths}, widths, "bold")
+
+    def line(self, cells: Mapping[str, str], widths: Mapping[str, int]) -> None:
+        self._write(cells, widths, "red" if cells["Error"] else "")
+
+    def _write(self, cells: Mapping[str, str], widths: Mapping[str, int], style: str) -> None:
+        text = _BETWEEN.join(self._fitted(cells[title], width) for title, width in widths.items())
+        self._console.print(Text(text.rstrip(), style=style), no_wrap=True, overflow="ellipsis")
+
+    def _fitted(self, text: str, width: int) -> str:
+        return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + self._cut
 
 
 class _Table:
+    """Columns as wide as what is in them, where the terminal has room for it."""
+
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._rows: list[Row] = []
+        self._rows: list[dict[str, str]] = []
 
     def event(self, found: Found) -> None:
-        self._rows.append(row(found))
+        self._rows.append(_cells(row(found)))
 
     def end(self) -> None:
         if not self._rows:
             return
-        # An account or a Region that all events share would be a column of noise.
-        beside = [
-            (title, member)
-            for title, member in (("Account", "account"), ("Region", "region"))
-            if len({getattr(row, member) for row in self._rows}) > 1
-        ]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for title in (*_WIDTHS, *(title for title, _ in beside)):
-            table.add_column(title, overflow="fold", no_wrap=title == "Time (UTC)")
-        for row_ in self._rows:
-            cells = [*_cells(row_), *(getattr(row_, member) for _, member in beside)]
-            table.add_row(*map(Text, cells), style=_style(row_))
-        self._console.print(table)
+        wanted = {title: max(cell_len(title), *(cell_len(cells[title]) for cells in self._rows)) for title in _COLUMNS}
+        for title in ("Account", "Region"):  # one that all events share would be a column of noise
+            if len({cells[title] for cells in self._rows}) == 1:
+                del wanted[title]
+        widths = layout(wanted, self._console.width)
+        lines = _Lines(self._console)
+        lines.header(widths)
+        for cells in self._rows:
+            lines.line(cells, widths)
 
 
 class _Running:
-    """A line an event as it comes, in columns of fixed width; a longer text pushes the others on."""
+    """A line an event as it comes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._wanted = {title: column.usual for title, column in _COLUMNS.items()}
+        self._shown: dict[str, int] = {}
 
     def event(self, found: Found) -> None:
-        shown = row(found)
-        self._console.print(Text(self._line(_cells(shown)), style=_style(shown)))
+        cells = _cells(row(found))
+        self._wanted["Time (UTC)"] = max(self._wanted["Time (UTC)"], len(cells["Time (UTC)"]))
+        widths = layout(self._wanted, self._console.width, dropped=("Region", "Account", *_DROPPED_FIRST))
+        lines = _Lines(self._console)
+        if widths != self._shown:
+            lines.header(widths)
+            self._shown = widths
+        lines.line(cells, widths)
 
     def end(self) -> None:
         pass
-
-    @staticmethod
-    def _line(cells: Iterable[str]) -> str:
-        return "  ".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS.values(), strict=True)).rstrip()

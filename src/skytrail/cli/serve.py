@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ def serve(
     account: Annotated[str | None, typer.Option(help="Account of callers that name none.")] = None,
     region: Annotated[str | None, typer.Option(help="Region of callers that name none.")] = None,
     allow_remote_open: Annotated[
-        bool | None, typer.Option("--allow-remote-open", help="Let open mode listen beyond loopback.")
+        bool | None, typer.Option("--allow-remote-open", metavar=" ", help="Let open mode listen beyond loopback.")
     ] = None,
     tls_certificate: Annotated[str | None, typer.Option(help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[str | None, typer.Option(help="Private key, PEM.")] = None,
@@ -60,6 +61,8 @@ def run(settings: Settings, ready_fd: int | None = None) -> None:
 
     skytrail = Skytrail(settings)
     uvloop.run(skytrail.serve(lambda listening: _announce(settings, listening.url, ready_fd)))
+    with contextlib.suppress(OSError):  # a terminal that is gone changes nothing
+        typer.echo("Skytrail has stopped.")
 
 
 def _announce(settings: Settings, url: str, ready_fd: int | None) -> None:
