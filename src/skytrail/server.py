@@ -58,7 +58,7 @@ class Skytrail:
         self.metrics = Metrics()
         store = Store(self.directory.database, durability=settings.storage.durability, rooms=services.SCHEMAS)
         columns = Columns(self.directory.columns, settings.columns, settings.storage.durability)
-        column_writer = ColumnWriter(store, columns, clock)
+        column_writer = ColumnWriter(store, columns)
         sealer = sealer_of(self.directory.path)
         self.engines = Engines(settings, clock, ids, store, columns, column_writer, sealer)
         self.pipeline = Pipeline(self.engines, Authority(store, clock, settings, sealer), self.metrics)

@@ -17,8 +17,8 @@ import uvloop
 from skytrail import settings as settings_module
 from skytrail.call import Source
 from skytrail.gateway.edge import Edge, Handler, OwnPages
-from skytrail.gateway.http_protocol import Timeouts
 from skytrail.gateway.serving import Listening, Stop, serve
+from skytrail.gateway.timeouts import Timeouts
 from skytrail.settings import Settings
 from skytrail.wire.http import Request, Response
 from skytrail.work.clock import Clock

@@ -45,7 +45,7 @@ class Trail:
     async def _open(self) -> None:
         self.store = Store(self.path / "skytrail.db", durability="os")
         self.columns = Columns(self.path / "columns", self.settings.columns, "os")
-        self.writer = ColumnWriter(self.store, self.columns, self.clock)
+        self.writer = ColumnWriter(self.store, self.columns)
         await self.columns.start()
         self.writer.start()
         self.engines = Engines(

@@ -104,6 +104,10 @@ def test_resources_are_kept_apart_by_kind_account_and_region(store: Store) -> No
     assert [name for name, _ in store.read.list(LAMPS, "1", "eu", after="a", limit=1)] == ["ab"]
     assert [name for name, _ in store.read.list(LAMPS, "2", "us")] == ["ab", "b"]
     assert len(list(store.read.everywhere(LAMPS))) == 11
+    assert store.read.count(LAMPS, "1", "eu") == 3
+    assert store.read.count(LAMPS, "1", "eu", prefix="a") == 2
+    assert store.read.count(LAMPS, "2", "us") == 2
+    assert store.read.count(others, "1", "us") == 0
 
 
 def test_all_is_there_after_a_reopen(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from skytrail.settings import Columns as ColumnsSettings
 from skytrail.storage.columns import Columns
 from skytrail.storage.store import Store, Transaction
 from skytrail.work import column_writer
-from skytrail.work.clock import Clock
 from skytrail.work.column_writer import ColumnWriter
 from tests.storage.columns_kit import row_binary
 
@@ -31,7 +30,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "skytrail.db", durability="os")
         self.columns = Columns(directory / "columns", ColumnsSettings(), "os")
-        self.writer = ColumnWriter(self.store, self.columns, Clock())
+        self.writer = ColumnWriter(self.store, self.columns)
 
     async def __aenter__(self) -> World:
         await self.columns.start()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..wire import arns
 from . import redact
 from .identities import instant, user_identity
 from .parameters import document, encode, render
 from .plans import Plan, plan
-from .resources import MOST, partition_of
+from .resources import MOST
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -25,16 +26,16 @@ _MESSAGE = 64 * KIB
 _last_instant: tuple[int, str] = (-1, "")
 
 
-def build(call: Call, now: float, *, shared_event_id: str | None = None) -> bytes:
+def build(call: Call, now: float) -> bytes:
     """The record of a call that was completed at `now`. It is at most 256 KB, however large the call was."""
     for size in (PARAMETERS, PARAMETERS // 3, PARAMETERS // 12):
-        encoded = encode(_record(call, now, shared_event_id, size))
+        encoded = encode(_record(call, now, size))
         if len(encoded) <= RECORD:
             return encoded
-    return encode(_record(call, now, shared_event_id, 0))
+    return encode(_record(call, now, 0))
 
 
-def _record(call: Call, now: float, shared_event_id: str | None, room: int) -> dict[str, Any]:
+def _record(call: Call, now: float, room: int) -> dict[str, Any]:
     """The record, with at most `room` bytes for the parameters and for the answer; 0 leaves out all that may be."""
     route = call.route
     known = plan(route.service, route.operation) if route is not None else None
@@ -77,8 +78,6 @@ def _record(call: Call, now: float, shared_event_id: str | None, room: int) -> d
     data = known is not None and known.classification.category == "Data"
     record["managementEvent"] = not data
     record["recipientAccountId"] = call.account
-    if shared_event_id:
-        record["sharedEventID"] = shared_event_id
     record["eventCategory"] = "Data" if data else "Management"
     _tls(call, record)
     if omitted or cut:
@@ -115,7 +114,7 @@ def _names(call: Call, known: Plan | None) -> tuple[str, str]:
 
 def _region(call: Call, known: Plan | None) -> str:
     if known is not None and known.global_regions:
-        return known.global_regions.get(partition_of(call.region), call.region)
+        return known.global_regions.get(arns.partition_of(call.region), call.region)
     return call.region
 
 

@@ -23,7 +23,7 @@ from ..work.clock import Clock
 from ..work.ids import Ids
 from .cors import Cors
 from .exchange import Disconnected, Exchange
-from .http_protocol import Timeouts
+from .timeouts import Timeouts
 
 Handler = Callable[[Request, Source], Awaitable[Response]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

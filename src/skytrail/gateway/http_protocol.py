@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
@@ -32,22 +31,6 @@ _HEADERS = 256
 #: Connections beyond the limit that are still answered with a refusal; above that they are cut.
 _REFUSABLE = 256
 _LINGER_BYTES = 128 << 20
-
-
-@dataclass(slots=True, frozen=True)
-class Timeouts:
-    """Seconds that a peer may take."""
-
-    #: From a request's first byte to the end of its head.
-    head: float = 30.0
-    #: Between two pieces of a body; and its start, before the slowest rate counts.
-    body: float = 60.0
-    #: Between two requests.
-    idle: float = 75.0
-    #: To read anything of an answer.
-    write: float = 60.0
-    #: To read a refusal, while it is still sending.
-    linger: float = 5.0
 
 
 #: The slowest rate of a body, in bytes a second.

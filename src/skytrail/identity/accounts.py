@@ -118,8 +118,8 @@ def same_user(reader: Reader, account_id: str, name: str) -> User | None:
     return reader.get(USERS, account_id, "", name.lower())
 
 
-def users(reader: Reader, account_id: str, *, after: str = "") -> list[User]:
-    return [found for _, found in reader.list(USERS, account_id, "", after=after.lower())]
+def users(reader: Reader, account_id: str) -> list[User]:
+    return [found for _, found in reader.list(USERS, account_id, "")]
 
 
 def put_user(tx: Transaction, account_id: str, changed: User) -> None:

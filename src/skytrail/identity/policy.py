@@ -86,14 +86,20 @@ def evaluate(policies: Iterable[Policy], ask: Ask) -> Decision:
 # Parsing
 
 
-def parse(document: str) -> Policy:
-    """The policy that a JSON document says; MalformedPolicy where it is none, or says more than can be evaluated."""
+def read(document: str) -> dict[str, Any]:
+    """The object that a JSON document is, in which no key is given twice; MalformedPolicy where it is none."""
     try:
         tree = json.loads(document, object_pairs_hook=_object, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedPolicy("Syntax errors in policy.") from error
     if not isinstance(tree, dict):
         raise MalformedPolicy("Syntax errors in policy.")
+    return tree
+
+
+def parse(document: str) -> Policy:
+    """The policy that a JSON document says; MalformedPolicy where it is none, or says more than can be evaluated."""
+    tree = read(document)
     unknown = sorted(tree.keys() - {"Version", "Id", "Statement"})
     if unknown:
         raise MalformedPolicy(f"Syntax errors in policy: unknown element {unknown[0]}.")

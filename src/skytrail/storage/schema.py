@@ -11,17 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import StorageError
 
-#: Topics of the journal; each is a table of its own, with positions that are never used twice.
-TOPICS = ("audit", "events")
-
 _STEPS: tuple[str, ...] = (
     """
     CREATE TABLE resources (
         kind TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (kind, account, region, name)
     ) WITHOUT ROWID;
+    -- Each topic of the journal is a table of its own, with positions that are never used twice.
     CREATE TABLE journal_audit (position INTEGER PRIMARY KEY AUTOINCREMENT, data BLOB NOT NULL);
-    CREATE TABLE journal_events (position INTEGER PRIMARY KEY AUTOINCREMENT, data BLOB NOT NULL);
     CREATE TABLE cursors (
         topic TEXT NOT NULL, consumer TEXT NOT NULL,
         position INTEGER NOT NULL, -- all up to here is done

@@ -49,6 +49,13 @@ class Reader:
         )
         return [(name, kind.decode(body)) for name, body in rows]
 
+    def count(self, kind: Kind[T], account: str, region: str, *, prefix: str = "") -> int:
+        (number,) = self.connection.execute(
+            "SELECT count(*) FROM resources WHERE kind = ? AND account = ? AND region = ? AND name >= ? AND name < ?",
+            (kind.name, account, region, prefix, prefix + "\U0010ffff"),
+        ).fetchone()
+        return int(number)
+
     def everywhere(self, kind: Kind[T]) -> Iterator[tuple[str, str, str, T]]:
         """(account, region, name, resource) of all accounts and Regions."""
         rows = self.connection.execute(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from botocore.loaders import Loader
 
 
 @dataclass(slots=True, frozen=True)
@@ -17,6 +21,17 @@ class Arn:
         return f"arn:{self.partition}:{self.service}:{self.region}:{self.account}:{self.resource}"
 
 
+@cache
+def _partitions() -> list[tuple[str, re.Pattern[str]]]:
+    loader = Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    return [(found["id"], re.compile(found["regionRegex"])) for found in loader.load_data("partitions")["partitions"]]
+
+
+@lru_cache(maxsize=256)
+def partition_of(region: str) -> str:
+    return next((name for name, regions in _partitions() if regions.match(region)), "aws")
+
+
 def parse(text: str) -> Arn:
     """The parts of an ARN; the resource keeps its own colons. ValueError when `text` is none."""
     parts = text.split(":", 5)
@@ -25,8 +40,10 @@ def parse(text: str) -> Arn:
     return Arn(partition=parts[1], service=parts[2], region=parts[3], account=parts[4], resource=parts[5])
 
 
-def format(service: str, region: str, account: str, resource: str) -> str:  # noqa: A001 - arns.format, beside arns.parse
-    return f"arn:aws:{service}:{region}:{account}:{resource}"
+def format(  # noqa: A001 - arns.format, beside arns.parse
+    service: str, region: str, account: str, resource: str, partition: str = "aws"
+) -> str:
+    return f"arn:{partition}:{service}:{region}:{account}:{resource}"
 
 
 def is_account(text: str) -> bool:

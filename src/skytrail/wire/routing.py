@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from urllib.parse import unquote, unquote_plus
 
@@ -114,11 +114,6 @@ def identify(request: Request) -> Route:
         "The request names no AWS operation: it has no signature, no X-Amz-Target and no Action.",
         status=403,
     )
-
-
-def effective(request: Request, route: Route) -> Request:
-    """The request with the path that the route's template matches."""
-    return request if route.path in ("", request.path) else replace(request, path=route.path)
 
 
 def scope_of(request: Request) -> Scope | None:

@@ -16,7 +16,6 @@ import struct
 from ..errors import ColumnsError, ColumnsUnavailable, QueryTooLarge, StorageError
 from ..storage.columns import Columns
 from ..storage.store import Store
-from .clock import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +44,7 @@ _position = struct.Struct("<Q").pack
 class ColumnWriter:
     """Follows every topic that has a table."""
 
-    def __init__(self, store: Store, columns: Columns, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, store: Store, columns: Columns) -> None:
         self._feeds = {topic: _Feed(store, columns, topic, table) for topic, table in TABLES.items()}
         store.on_commit(self._committed)
 

@@ -45,7 +45,7 @@ def list_access_keys(call: Call, request: ListAccessKeysRequestTypeDef, engines:
     return page(call, engines, "AccessKeyMetadata", keys, lambda key: key.id, _shown)
 
 
-def update_access_key(call: Call, request: UpdateAccessKeyRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def update_access_key(call: Call, request: UpdateAccessKeyRequestTypeDef, engines: Engines) -> Change:
     status = request["Status"]
     if status not in ("Active", "Inactive"):
         raise ServiceError("InvalidInputException", "A key is made Active or Inactive.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 POLICY_CHARACTERS = 2048
 
 
-def put_user_policy(call: Call, request: PutUserPolicyRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def put_user_policy(call: Call, request: PutUserPolicyRequestTypeDef, engines: Engines) -> Change:
     account, user, name, document = call.account, request["UserName"], request["PolicyName"], request["PolicyDocument"]
     try:
         policy.parse(document)
@@ -61,7 +61,7 @@ def list_user_policies(call: Call, request: ListUserPoliciesRequestTypeDef, engi
     return page(call, engines, "PolicyNames", names, str, str)
 
 
-def delete_user_policy(call: Call, request: DeleteUserPolicyRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def delete_user_policy(call: Call, request: DeleteUserPolicyRequestTypeDef, engines: Engines) -> Change:
     account, user, name = call.account, request["UserName"], request["PolicyName"]
 
     def apply(tx: Transaction) -> dict[str, Any]:

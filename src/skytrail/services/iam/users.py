@@ -45,7 +45,7 @@ def create_user(call: Call, request: CreateUserRequestTypeDef, engines: Engines)
     def apply(tx: Transaction) -> dict[str, Any]:
         if accounts.same_user(tx, account, name) is not None:
             raise _already_exists(name)
-        if len(accounts.users(tx, account)) >= USERS_PER_ACCOUNT:
+        if tx.count(accounts.USERS, account, "") >= USERS_PER_ACCOUNT:
             raise ServiceError(
                 "LimitExceededException", f"Cannot exceed quota for UsersPerAccount: {USERS_PER_ACCOUNT}"
             )
@@ -74,7 +74,7 @@ def list_users(call: Call, request: ListUsersRequestTypeDef, engines: Engines) -
     return page(call, engines, "Users", users, lambda user: user.name.lower(), lambda user: _shown(call.account, user))
 
 
-def update_user(call: Call, request: UpdateUserRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def update_user(call: Call, request: UpdateUserRequestTypeDef, engines: Engines) -> Change:
     account, name = call.account, request["UserName"]
 
     def apply(tx: Transaction) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def update_user(call: Call, request: UpdateUserRequestTypeDef, engines: Engines)
     return Change(apply)
 
 
-def delete_user(call: Call, request: DeleteUserRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def delete_user(call: Call, request: DeleteUserRequestTypeDef, engines: Engines) -> Change:
     account, name = call.account, request["UserName"]
 
     def apply(tx: Transaction) -> dict[str, Any]:

@@ -40,7 +40,7 @@ ALIASES_PER_KEY = 50
 _NAME = re.compile(r"alias/[a-zA-Z0-9/_-]+")
 
 
-def create_alias(call: Call, request: CreateAliasRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def create_alias(call: Call, request: CreateAliasRequestTypeDef, engines: Engines) -> Change:
     name = request["AliasName"]
     _check_name(name)
 
@@ -53,7 +53,7 @@ def create_alias(call: Call, request: CreateAliasRequestTypeDef, engines: Engine
     return change(call, apply)
 
 
-def update_alias(call: Call, request: UpdateAliasRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def update_alias(call: Call, request: UpdateAliasRequestTypeDef, engines: Engines) -> Change:
     name = request["AliasName"]
     _check_name(name)
 
@@ -76,7 +76,7 @@ def update_alias(call: Call, request: UpdateAliasRequestTypeDef, engines: Engine
     return change(call, apply)
 
 
-def delete_alias(call: Call, request: DeleteAliasRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def delete_alias(call: Call, request: DeleteAliasRequestTypeDef, engines: Engines) -> Change:
     name = request["AliasName"]
     _check_name(name)
 

@@ -109,7 +109,7 @@ def generate_data_key_without_plaintext(
     return _data_key(call, request, engines, plain=False)
 
 
-def generate_random(call: Call, request: GenerateRandomRequestTypeDef, engines: Engines) -> Outcome:  # noqa: ARG001
+def generate_random(call: Call, request: GenerateRandomRequestTypeDef, engines: Engines) -> Outcome:
     _refuse_recipient(request)
     if "CustomKeyStoreId" in request:
         raise ServiceError("UnsupportedOperationException", "CustomKeyStoreId is not supported.")

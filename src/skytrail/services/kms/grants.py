@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from ...audit.resources import partition_of
 from ...call import Call, Change
 from ...errors import ServiceError, StorageError
 from ...storage.state import Kind, Reader
@@ -173,7 +172,7 @@ def retire_grant(call: Call, request: RetireGrantRequestTypeDef, engines: Engine
     return _end(call, request, key_id, grant_id)
 
 
-def revoke_grant(call: Call, request: RevokeGrantRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def revoke_grant(call: Call, request: RevokeGrantRequestTypeDef, engines: Engines) -> Change:
     return _end(call, request, request["KeyId"], request["GrantId"])
 
 
@@ -199,7 +198,7 @@ def _put(tx: Transaction, key: Key, grant: Grant, ids: Ids) -> Grant:
         known = tx.get(GRANTS, key.account, key.region, f"{key.id}/{same}") if same else None
         if known is not None:
             return known
-    if keys.count(tx, GRANTS, key.account, key.region, prefix=f"{key.id}/") >= GRANTS_PER_KEY:
+    if tx.count(GRANTS, key.account, key.region, prefix=f"{key.id}/") >= GRANTS_PER_KEY:
         raise ServiceError("LimitExceededException", f"A key has at most {GRANTS_PER_KEY} grants: {key.arn}")
     grant_id = ids.hex(64)
     while tx.get(GRANTS, key.account, key.region, f"{key.id}/{grant_id}") is not None:
@@ -295,7 +294,7 @@ def _shown(call: Call, grant: Grant) -> dict[str, Any]:
         "GrantId": grant.id,
         "Name": grant.name,
         "CreationDate": moment(grant.created),
-        "IssuingAccount": f"arn:{partition_of(call.region)}:iam::{call.account}:root",
+        "IssuingAccount": arns.format("iam", "", call.account, "root", arns.partition_of(call.region)),
         "Operations": list(grant.operations),
     }
     # A service is named as principal too, as it was before it had a member of its own.

@@ -14,11 +14,10 @@ from typing import TypeVar
 
 import msgspec
 
-from ...audit.resources import partition_of
 from ...identity.secrets import Sealer
 from ...storage.state import Kind, Reader
 from ...storage.store import Transaction
-from ...wire.arns import Arn
+from ...wire import arns
 from ...work.ids import Ids
 
 T = TypeVar("T")
@@ -113,7 +112,7 @@ _DELETIONS = Kind("kms-deletion", tuple[str, str, str])
 
 
 def arn(account: str, region: str, resource: str) -> str:
-    return str(Arn("kms", region, account, resource, partition_of(region)))
+    return arns.format("kms", region, account, resource, arns.partition_of(region))
 
 
 # Reading
@@ -155,14 +154,6 @@ def rows(
         if len(chunk) < _CHUNK:
             return
         after = chunk[-1][0]
-
-
-def count(reader: Reader, kind: Kind[T], account: str, region: str, *, prefix: str = "") -> int:
-    (number,) = reader.connection.execute(
-        "SELECT count(*) FROM resources WHERE kind = ? AND account = ? AND region = ? AND name >= ? AND name < ?",
-        (kind.name, account, region, prefix, prefix + "\U0010ffff"),
-    ).fetchone()
-    return int(number)
 
 
 # Changing

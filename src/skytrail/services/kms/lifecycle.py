@@ -54,7 +54,7 @@ def create_key(call: Call, request: CreateKeyRequestTypeDef, engines: Engines) -
         policies.check(call, document, any_arn, bypass=request.get("BypassPolicyLockoutSafetyCheck", False))
 
     def apply(tx: Transaction) -> dict[str, Any]:
-        if keys.count(tx, KEYS, account, region) >= KEYS_PER_REGION:
+        if tx.count(KEYS, account, region) >= KEYS_PER_REGION:
             raise ServiceError("LimitExceededException", f"An account has at most {KEYS_PER_REGION} keys in a Region.")
         key = msgspec.structs.replace(new, id=keys.fresh_id(tx, account, region, engines.ids))
         keys.put(tx, key)
@@ -100,7 +100,7 @@ def list_keys(call: Call, request: ListKeysRequestTypeDef, engines: Engines) -> 
     return page(call, engines, "Keys", items)
 
 
-def enable_key(call: Call, request: EnableKeyRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def enable_key(call: Call, request: EnableKeyRequestTypeDef, engines: Engines) -> Change:
     def apply(tx: Transaction) -> None:
         key = not_pending(own(call, addressed(tx, call, request["KeyId"])))
         keys.put(tx, _catching_up(msgspec.structs.replace(key, enabled=True), call.received))
@@ -120,7 +120,7 @@ def _catching_up(key: Key, now: float) -> Key:
     )
 
 
-def disable_key(call: Call, request: DisableKeyRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def disable_key(call: Call, request: DisableKeyRequestTypeDef, engines: Engines) -> Change:
     def apply(tx: Transaction) -> None:
         key = not_pending(own(call, addressed(tx, call, request["KeyId"])))
         keys.put(tx, msgspec.structs.replace(key, enabled=False))
@@ -131,7 +131,7 @@ def disable_key(call: Call, request: DisableKeyRequestTypeDef, engines: Engines)
 def update_key_description(
     call: Call,
     request: UpdateKeyDescriptionRequestTypeDef,
-    engines: Engines,  # noqa: ARG001
+    engines: Engines,
 ) -> Change:
     def apply(tx: Transaction) -> None:
         key = not_pending(own(call, addressed(tx, call, request["KeyId"])))
@@ -140,7 +140,7 @@ def update_key_description(
     return change(call, apply)
 
 
-def schedule_key_deletion(call: Call, request: ScheduleKeyDeletionRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def schedule_key_deletion(call: Call, request: ScheduleKeyDeletionRequestTypeDef, engines: Engines) -> Change:
     window = request.get("PendingWindowInDays", LONGEST_WINDOW)
     if not SHORTEST_WINDOW <= window <= LONGEST_WINDOW:
         raise invalid(
@@ -161,7 +161,7 @@ def schedule_key_deletion(call: Call, request: ScheduleKeyDeletionRequestTypeDef
     return change(call, apply)
 
 
-def cancel_key_deletion(call: Call, request: CancelKeyDeletionRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def cancel_key_deletion(call: Call, request: CancelKeyDeletionRequestTypeDef, engines: Engines) -> Change:
     def apply(tx: Transaction) -> dict[str, Any]:
         key = own(call, addressed(tx, call, request["KeyId"]))
         if key.deletion is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from ...audit.resources import partition_of
 from ...identity.secrets import Sealer
 from ...storage.state import Reader
 from ...storage.store import Transaction
+from ...wire import arns
 from ...work.ids import Ids
 from . import keys
 from .common import RESERVED_PREFIX
@@ -85,7 +85,7 @@ def _policy(account: str, region: str, service: str) -> str:
     uses = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant"]
     reads = ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"]
     via = {"kms:CallerAccount": account, "kms:ViaService": f"{service}.{region}.amazonaws.com"}
-    root = f"arn:{partition_of(region)}:iam::{account}:root"
+    root = arns.format("iam", "", account, "root", arns.partition_of(region))
     document = {
         "Version": "2012-10-17",
         "Id": f"auto-{service}-1",

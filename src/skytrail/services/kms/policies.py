@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...audit.resources import partition_of
 from ...call import Call, Change
 from ...errors import MalformedPolicy, ServiceError
 from ...identity import conditions, policy
@@ -84,7 +83,7 @@ def default_policy(account: str, region: str) -> str:
 
 
 def _root(account: str, region: str) -> str:
-    return f"arn:{partition_of(region)}:iam::{account}:root"
+    return arns.format("iam", "", account, "root", arns.partition_of(region))
 
 
 def _check_name(name: str) -> None:
@@ -124,12 +123,7 @@ Principals = dict[str, list[str]]
 
 def _statements(document: str) -> Iterator[tuple[Principals, policy.Statement, bool]]:
     """Each statement: its principals, the rest of it without its conditions, and whether it has none."""
-    try:
-        tree = json.loads(document, object_pairs_hook=_object, parse_constant=_constant)
-    except (ValueError, RecursionError) as error:
-        raise MalformedPolicy("Syntax errors in policy.") from error
-    if not isinstance(tree, dict):
-        raise MalformedPolicy("Syntax errors in policy.")
+    tree = policy.read(document)
     given = tree.get("Statement")
     for statement in given if isinstance(given, list) else [given]:
         if not isinstance(statement, dict):
@@ -206,14 +200,3 @@ def _check_conditions(element: Any, *, variables: bool) -> None:
             if ":" not in key:
                 raise MalformedPolicy("Syntax errors in policy: a condition key needs the prefix of its service.")
             conditions.parse({operator: {_ANY_KEY: values}}, variables=variables)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    tree = dict(pairs)
-    if len(tree) != len(pairs):
-        raise ValueError("a key is given twice")
-    return tree
-
-
-def _constant(text: str) -> Any:
-    raise ValueError(text)

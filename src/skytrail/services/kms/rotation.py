@@ -27,7 +27,7 @@ USUAL_DAYS = 365
 ON_DEMAND_PER_KEY = 25
 
 
-def enable_key_rotation(call: Call, request: EnableKeyRotationRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def enable_key_rotation(call: Call, request: EnableKeyRotationRequestTypeDef, engines: Engines) -> Change:
     def apply(tx: Transaction) -> None:
         key = _rotatable(call, addressed(tx, call, request["KeyId"]))
         old = key.schedule
@@ -40,7 +40,7 @@ def enable_key_rotation(call: Call, request: EnableKeyRotationRequestTypeDef, en
     return change(call, apply)
 
 
-def disable_key_rotation(call: Call, request: DisableKeyRotationRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def disable_key_rotation(call: Call, request: DisableKeyRotationRequestTypeDef, engines: Engines) -> Change:
     def apply(tx: Transaction) -> None:
         key = _rotatable(call, addressed(tx, call, request["KeyId"]))
         keys.put(tx, msgspec.structs.replace(key, schedule=None))

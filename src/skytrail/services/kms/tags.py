@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TAGS_PER_KEY = 50
 
 
-def tag_resource(call: Call, request: TagResourceRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def tag_resource(call: Call, request: TagResourceRequestTypeDef, engines: Engines) -> Change:
     given = checked(request["Tags"])
 
     def apply(tx: Transaction) -> None:
@@ -36,7 +36,7 @@ def tag_resource(call: Call, request: TagResourceRequestTypeDef, engines: Engine
     return change(call, apply)
 
 
-def untag_resource(call: Call, request: UntagResourceRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def untag_resource(call: Call, request: UntagResourceRequestTypeDef, engines: Engines) -> Change:
     def apply(tx: Transaction) -> None:
         key = not_pending(own(call, addressed(tx, call, request["KeyId"])))
         tags = tuple(tag for tag in key.tags if tag[0] not in request["TagKeys"])

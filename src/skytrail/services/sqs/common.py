@@ -24,7 +24,7 @@ class Address:
 
     @property
     def arn(self) -> str:
-        return arns.format("sqs", self.region, self.account, self.name)
+        return arns.format("sqs", self.region, self.account, self.name, arns.partition_of(self.region))
 
 
 def millis(seconds: float) -> int:

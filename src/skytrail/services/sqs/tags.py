@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TAGS, _KEY, _VALUE = 50, 128, 256
 
 
-def tag_queue(call: Call, request: TagQueueRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def tag_queue(call: Call, request: TagQueueRequestTypeDef, engines: Engines) -> Change:
     address, given = addressed(call, request["QueueUrl"]), dict(request["Tags"])
     if not given:
         raise ServiceError("MissingParameter", "The request must contain the parameter Tags.")
@@ -32,7 +32,7 @@ def tag_queue(call: Call, request: TagQueueRequestTypeDef, engines: Engines) -> 
     return Change(apply)
 
 
-def untag_queue(call: Call, request: UntagQueueRequestTypeDef, engines: Engines) -> Change:  # noqa: ARG001
+def untag_queue(call: Call, request: UntagQueueRequestTypeDef, engines: Engines) -> Change:
     address, keys = addressed(call, request["QueueUrl"]), set(request["TagKeys"])
     if not keys:
         raise ServiceError("InvalidParameterValue", "Tag keys can't be empty.")

@@ -15,7 +15,6 @@ from . import moments, texts
 from .faults import Unreadable
 
 Members = dict[str, Any]
-ReadPlace = Callable[[Any, Members], None]
 WriteHeaders = Callable[[Mapping[str, Any], list[tuple[str, str]]], None]
 
 #: Presigned requests carry these beside the operation's own parameters.
