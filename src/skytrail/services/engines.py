@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..call import Call, Change
+from ..errors import ServiceError
 from ..identity.secrets import Sealer
 from ..settings import Settings
 from ..storage.columns import Columns
@@ -27,6 +28,12 @@ class Engines:
     columns: Columns
     column_writer: ColumnWriter
     sealer: Sealer
+
+
+def refuse_unevaluated(engines: Engines, what: str, code: str) -> None:
+    """Where permissions are enforced, what would grant or deny and cannot be evaluated yet is not taken."""
+    if engines.settings.server.mode == "enforced":
+        raise ServiceError(code, f"{what} are not evaluated yet, so enforced mode does not take them.")
 
 
 Outcome = dict[str, Any] | Change

@@ -17,7 +17,7 @@ from ...storage.state import Kind, Reader
 from ...storage.store import Transaction
 from ...wire import arns
 from ...work.ids import Ids
-from ..engines import Engines, Outcome
+from ..engines import Engines, Outcome, refuse_unevaluated
 from . import keys
 from .common import addressed, change, invalid, moment, page, refuse_dry_run, usable
 from .keys import Key
@@ -99,6 +99,7 @@ def permits(grant: Grant, operation: str, grantee: str, context: Mapping[str, st
 
 
 def create_grant(call: Call, request: CreateGrantRequestTypeDef, engines: Engines) -> Change:
+    refuse_unevaluated(engines, "Grants", "UnsupportedOperationException")
     check_tokens(engines, request.get("GrantTokens", ()))
     grantee, grantee_is_service = _principal(request, "Grantee")
     retiring, retiring_is_service = _principal(request, "Retiring")

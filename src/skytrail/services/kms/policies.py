@@ -14,7 +14,7 @@ from ...identity.policy import Ask
 from ...storage.state import Reader
 from ...storage.store import Transaction
 from ...wire import arns
-from ..engines import Engines, Outcome
+from ..engines import Engines, Outcome, refuse_unevaluated
 from . import keys
 from .common import addressed, change, own, page
 from .keys import POLICIES
@@ -43,6 +43,7 @@ def put_key_policy(call: Call, request: PutKeyPolicyRequestTypeDef, engines: Eng
 
     arn = own(call, addressed(engines.store.read, call, request["KeyId"])).arn
     check(call, document, arn, bypass=request.get("BypassPolicyLockoutSafetyCheck", False))
+    admit(call, document, engines)
 
     def apply(tx: Transaction) -> None:
         key = addressed(tx, call, request["KeyId"])
@@ -80,6 +81,12 @@ def default_policy(account: str, region: str) -> str:
         "Resource": "*",
     }
     return json.dumps({"Version": "2012-10-17", "Id": "key-default-1", "Statement": [statement]}, indent=2)
+
+
+def admit(call: Call, document: str, engines: Engines) -> None:
+    """Any policy but the default one must be evaluated to have its effect."""
+    if json.loads(document) != json.loads(default_policy(call.account, call.region)):
+        refuse_unevaluated(engines, "Key policies", "UnsupportedOperationException")
 
 
 def _root(account: str, region: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,7 +13,7 @@ from ...errors import ServiceError
 from ...storage.state import Reader
 from ...storage.store import Transaction
 from ...wire import arns
-from ..engines import Engines
+from ..engines import Engines, refuse_unevaluated
 from . import queues
 from .common import Address, addressed, invalid, millis, missing
 
@@ -90,7 +91,14 @@ def _malformed(why: str) -> ServiceError:
 # Permissions
 
 
+def admit(engines: Engines, attributes: Mapping[str, str]) -> None:
+    """A queue's policy must be evaluated to have its effect; none, or an empty one, has no effect."""
+    if attributes.get("Policy"):
+        refuse_unevaluated(engines, "Queue policies", "UnsupportedOperation")
+
+
 def add_permission(call: Call, request: AddPermissionRequestTypeDef, engines: Engines) -> Change:
+    refuse_unevaluated(engines, "Queue policies", "UnsupportedOperation")
     address, now = addressed(call, request["QueueUrl"]), millis(engines.clock.time())
     label, accounts, actions = request["Label"], list(request["AWSAccountIds"]), list(request["Actions"])
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", label):
