@@ -41,16 +41,26 @@ class Figure:
 
 def load(port: int, *arguments: str, source: Path | None = None) -> dict[str, float]:
     """Drive the server from a process of its own."""
+    result = _generate("bench.load", port, arguments, source)
+    if result["failed"]:
+        raise RuntimeError(f"{result['failed']:.0f} of {result['calls']:.0f} calls failed")
+    return result
+
+
+def flow(port: int, name: str, *arguments: str, source: Path | None = None) -> float:
+    """The rate of one of `bench.flows`."""
+    return _generate("bench.flows", port, ("--flow", name, *arguments), source)["rate"]
+
+
+def _generate(module: str, port: int, arguments: tuple[str, ...], source: Path | None) -> dict[str, float]:
     environment = {**os.environ, **({"PYTHONPATH": str(source)} if source else {})}
     done = subprocess.run(
-        [sys.executable, "-m", "bench.load", "--port", str(port), *arguments],
+        [sys.executable, "-m", module, "--port", str(port), *arguments],
         stdout=subprocess.PIPE,
         env=environment,
         check=True,
     )
     result: dict[str, float] = json.loads(done.stdout)
-    if result["failed"]:
-        raise RuntimeError(f"{result['failed']:.0f} of {result['calls']:.0f} calls failed")
     return result
 
 

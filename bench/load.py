@@ -17,7 +17,7 @@ import uvloop
 ACCOUNT = "111122223333"
 
 
-def _request(service: str, content_type: str, body: bytes, target: str = "") -> bytes:
+def signed_post(service: str, content_type: str, body: bytes, target: str = "") -> bytes:
     scope = f"{ACCOUNT}/20260101/us-east-1/{service}/aws4_request"
     head = (
         f"POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n"
@@ -30,13 +30,13 @@ def _request(service: str, content_type: str, body: bytes, target: str = "") -> 
 
 def _query(service: str, version: str, **parameters: str) -> bytes:
     body = urlencode({**parameters, "Version": version}).encode()
-    return _request(service, "application/x-www-form-urlencoded", body)
+    return signed_post(service, "application/x-www-form-urlencoded", body)
 
 
 def lookup(key: str = "", value: str = "") -> bytes:
     parameters = {"LookupAttributes": [{"AttributeKey": key, "AttributeValue": value}]} if key else {}
     target = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"
-    return _request("cloudtrail", "application/x-amz-json-1.1", json.dumps(parameters).encode(), target)
+    return signed_post("cloudtrail", "application/x-amz-json-1.1", json.dumps(parameters).encode(), target)
 
 
 #: A read (recorded, changes nothing) and a write (its effect and its record commit together).

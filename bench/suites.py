@@ -13,7 +13,8 @@ from skytrail.storage.directory import DataDirectory
 from skytrail.storage.store import Store, Transaction
 
 from . import records
-from .harness import Figure, load, resident_megabytes, server
+from .harness import Figure, flow, load, resident_megabytes, server
+from .upstreams import upstreams
 
 DAY = 86400
 Suite = Callable[[int, float, Path | None], list[Figure]]
@@ -129,4 +130,28 @@ def fill(folder: Path, count: int) -> None:
     directory.close()
 
 
-SUITES: dict[str, Suite] = {"calls": calls, "recording": recording, "start": start, "lookups": lookups}
+def flows(runs: int, seconds: float, source: Path | None) -> list[Figure]:
+    """Messages, notices and objects, durably."""
+    measured = {
+        "messages": Figure("SQS: sent, received and deleted by tens, 4 connections", "messages/s", "more", 1000),
+        "fifo-messages": Figure("the same of a FIFO queue", "messages/s", "more"),
+        "notices": Figure("SNS to SQS: published by tens, received and deleted", "messages/s", "more", 1000),
+        "objects": Figure("S3: PutObject of 4 KB, 32 connections", "objects/s", "more", 600),
+    }
+    for _ in range(runs):
+        for name, figure in measured.items():
+            with server(source=source) as running:
+                connections = "32" if name == "objects" else "4"
+                arguments = ("--connections", connections, "--seconds", str(seconds))
+                figure.runs.append(flow(running.port, name, *arguments, source=source))
+    return list(measured.values())
+
+
+SUITES: dict[str, Suite] = {
+    "calls": calls,
+    "recording": recording,
+    "start": start,
+    "lookups": lookups,
+    "flows": flows,
+    "upstreams": upstreams,
+}

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import inspect
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import services
 from .audit import record as audit_record
+from .audit.classify import classify
 from .call import Call, Change, Source
 from .errors import ServiceError, StorageError, StoreUnwritable
 from .gateway.authenticate import authenticate
 from .gateway.authorize import authorize
 from .gateway.metrics import Metrics
+from .gateway.upstreams import Relay, Target, Upstreams, withdraw
 from .identity.authority import Authority
 from .identity.principals import Identity
 from .services.engines import Engines
@@ -37,6 +39,7 @@ class Pipeline:
     engines: Engines
     authority: Authority
     metrics: Metrics
+    upstreams: Upstreams | None = None
 
     async def answer(self, request: Request, source: Source) -> Response:
         """A request from outside, to its response."""
@@ -47,6 +50,8 @@ class Pipeline:
             return await self._answer_unknown(call, error)
         if call.route.service.name == "s3":
             call.request_id = self.engines.ids.hex(16).upper()
+        if self._upstream(call) is not None:
+            call.sent = replace(request)
         try:
             authenticate(call, self.authority)
             self._parse(call)
@@ -55,10 +60,8 @@ class Pipeline:
         except Exception:
             call.error = _fault(call)
         await self.perform(call)
-        if call.error is not None:
-            return _refuse(call, call.route.service, call.route.protocol)
-        assert call.response is not None
-        return call.response
+        # An upstream's error is answered as it came.
+        return call.response or _refuse(call, call.route.service, call.route.protocol)
 
     async def _answer_unknown(self, call: Call, unknown: UnknownCall) -> Response:
         """An operation that no model has: recorded by the name that it asked for, where it names a service at all."""
@@ -77,17 +80,29 @@ class Pipeline:
     async def perform(self, call: Call) -> None:
         """A call whose caller and input are known: to its effect and its record."""
         outcome: services.Outcome | None = None
+        upstream = self._upstream(call)
         if call.error is None:
             try:
-                self._validate(call)
-                authorize(call, self.authority)
-                outcome = await self._dispatch(call)
+                if upstream is None:
+                    self._validate(call)
+                authorize(call, self.authority, services.demands(call, self.engines))
+                outcome = await (self._dispatch(call) if upstream is None else self._forward(call, upstream))
             except ServiceError as error:
                 call.error = error
             except Exception:
                 call.error = _fault(call)
+        if call.sent is not None and call.response is not None and isinstance(call.response.body, Relay):
+            call.response.body.then(lambda _: self._relayed(call))
+            return
         await self.record(call, outcome)
         self.metrics.called(call, self.engines.clock.time())
+
+    async def _relayed(self, call: Call) -> None:
+        """An answer has been passed on but for its end, which waits for the record."""
+        await self.record(call, None)
+        self.metrics.called(call, self.engines.clock.time())
+        if call.response is None and call.error is not None:
+            raise call.error
 
     def receive(self, request: Request, source: Source) -> Call:
         server, ids = self.engines.settings.server, self.engines.ids
@@ -113,6 +128,17 @@ class Pipeline:
         assert call.input is not None
         validation.validate(call.route, call.input, lenient=services.lenient(call.route))
 
+    def _upstream(self, call: Call) -> Target | None:
+        if self.upstreams is None or call.route is None:
+            return None
+        return self.upstreams.target(call.route, implemented=services.handler(call.route) is not None)
+
+    async def _forward(self, call: Call, target: Target) -> services.Outcome | None:
+        """The upstream has made the answer; what is left to do is the record."""
+        assert self.upstreams is not None
+        await self.upstreams.answer(call, target, recorded=self._records(call))
+        return None
+
     async def _dispatch(self, call: Call) -> services.Outcome:
         assert call.route is not None
         handler = services.handler(call.route)
@@ -127,6 +153,7 @@ class Pipeline:
 
     async def record(self, call: Call, outcome: services.Outcome | None) -> None:
         """The call's effect, its record and its answer: all of them, or an error and its record."""
+        recorded = call.intent or self._records(call)
 
         def commit(transaction: Transaction) -> None:
             try:
@@ -136,38 +163,56 @@ class Pipeline:
                     write(transaction)
                 return
             except ServiceError as error:
-                call.error = error
+                _fail(call, error)
             except StorageError:
                 raise
             except Exception:
-                call.error = _fault(call)
+                _fail(call, _fault(call))
             try:
                 write(transaction)
             except StorageError:
                 raise
             except Exception:
                 # What cannot be recorded as it is, is recorded without what it held.
-                call.error, call.input, call.output = _fault(call), None, None
+                _fail(call, _fault(call))
+                call.input, call.output = None, None
                 call.additional_event_data, call.resources = {}, []
                 write(transaction)
 
         def write(transaction: Transaction) -> None:
+            if not recorded:
+                return
             transaction.append("audit", audit_record.build(call, self.engines.clock.time()))
+            withdraw(transaction, call)
 
-        if call.error is None and not isinstance(outcome, Change):
+        if call.error is None and call.response is None and not isinstance(outcome, Change):
             try:
                 respond(call, outcome or {})
             except Exception:
-                call.error = _fault(call)
+                _fail(call, _fault(call))
+        if not recorded and (call.error is not None or not isinstance(outcome, Change)):
+            return
         try:
             await self.engines.store.submit(commit)
-            self.metrics.recorded()
+            if recorded:
+                self.metrics.recorded()
         except StoreUnwritable as error:
             self.metrics.lost()
             if isinstance(outcome, Change) or self.engines.settings.storage.on_journal_failure == "refuse":
-                call.error = ServiceError("ServiceUnavailable", str(error), status=503)
+                _fail(call, ServiceError("ServiceUnavailable", str(error), status=503))
         except Exception:
-            call.error = _fault(call)
+            _fail(call, _fault(call))
+
+    def _records(self, call: Call) -> bool:
+        """Whether anyone wants this call's record: of every management event, and of selected data events."""
+        if call.route is None or self.engines.settings.history.data_events == "all":
+            return True
+        return classify(call.route.service.name, call.route.operation).category == "Management"
+
+
+def _fail(call: Call, error: ServiceError) -> None:
+    """What was to be answered is not."""
+    call.error, call.response = error, None
 
 
 def respond(call: Call, output: dict[str, Any]) -> None:

@@ -50,6 +50,12 @@ class Call:
     additional_event_data: dict[str, Any] = field(default_factory=dict)
     resources: list[dict[str, str]] = field(default_factory=list)
     response: Response | None = None
+    #: The resource for which one of our services calls, as aws:SourceArn tells.
+    source_arn: str = ""
+    #: The request as it came, for an upstream to have; None for what our own services call.
+    sent: Request | None = None
+    #: True while the journal's file holds an intent of this call.
+    intent: bool = False
 
 
 class Change:

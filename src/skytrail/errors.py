@@ -65,7 +65,7 @@ class ServiceError(SkytrailError):
     """An error as AWS answers it. `code` is the error's name in the service's model, or a common one.
 
     `status` None means: the status of the model's error shape, else 400.
-    `members` are further members of the modelled error shape.
+    `members` are further members of the modelled error shape. `headers` go with S3's answer, also where it has no body.
     """
 
     def __init__(
@@ -75,9 +75,11 @@ class ServiceError(SkytrailError):
         *,
         status: int | None = None,
         members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
         self.message = message
         self.status = status
         self.members = members or {}
+        self.headers = headers or {}

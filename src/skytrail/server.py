@@ -12,26 +12,31 @@ from . import __version__, services
 from .app import Pipeline
 from .call import Source
 from .errors import ServiceError, StorageError
+from .gateway.authorize import permits
 from .gateway.control import Control, Vitals
 from .gateway.edge import Edge
+from .gateway.internal import InternalClient
 from .gateway.metrics import Metrics
 from .gateway.serving import Listening, serve
+from .gateway.upstreams import Upstreams
 from .identity.authority import Authority
 from .identity.principals import root
 from .identity.secrets import sealer_of
-from .services import kms, sqs
+from .services import kms, s3, sns
 from .services.cloudtrail import investigate
 from .services.engines import Engines
 from .settings import Settings
 from .storage.columns import Columns
 from .storage.directory import DataDirectory, socket_path
+from .storage.objects import Objects
 from .storage.store import Store, Transaction
-from .wire import models
+from .wire import models, routing
 from .wire.http import Request
 from .wire.routing import Route
 from .work.clock import Clock
 from .work.column_writer import ColumnWriter
 from .work.ids import Ids
+from .work.outbox import Outbox
 
 #: The owner of the data directory, calling over its socket or in its process.
 _OPERATOR = Source("127.0.0.1", operator=True)
@@ -60,8 +65,25 @@ class Skytrail:
         columns = Columns(self.directory.columns, settings.columns, settings.storage.durability)
         column_writer = ColumnWriter(store, columns)
         sealer = sealer_of(self.directory.path)
-        self.engines = Engines(settings, clock, ids, store, columns, column_writer, sealer)
-        self.pipeline = Pipeline(self.engines, Authority(store, clock, settings, sealer), self.metrics)
+        objects = Objects(self.directory.objects, durability=settings.storage.durability)
+        internal = InternalClient()
+        authority = Authority(store, clock, settings, sealer)
+        self.engines = Engines(
+            settings,
+            clock,
+            ids,
+            store,
+            columns,
+            column_writer,
+            sealer,
+            objects,
+            Outbox(store, clock),
+            internal,
+            permits=lambda call, demands: permits(call, authority, demands),
+        )
+        self.upstreams = Upstreams(settings, store, clock, ids)
+        self.pipeline = Pipeline(self.engines, authority, self.metrics, self.upstreams)
+        internal.connect(self.pipeline.receive, self.pipeline.perform)
         self.operator_paths: dict[str, Callable[[bytes], AsyncIterator[bytes]]] = {
             "/_skytrail/lookup": lambda body: investigate.answer(self.engines, body),
             "/_skytrail/operate": self._operate,
@@ -74,7 +96,10 @@ class Skytrail:
         engines.column_writer.start()
         engines.clock.settle_with(engines.column_writer.catch_up)
         engines.clock.every(_DAY, self._expire)
-        sqs.start(engines)
+        await self.upstreams.start()
+        for start in services.STARTS:
+            start(engines)
+        engines.outbox.start()
 
     async def serve(self, ready: Callable[[Listening], None]) -> None:
         """Start, answer until told to stop, stop."""
@@ -88,8 +113,18 @@ class Skytrail:
                 journal=lambda: engines.store.healthy,
                 stopping=lambda: edge.draining,
             )
-            control = Control(self.settings, engines.clock, self.metrics, vitals, self.reset, self.operator_paths)
-            edge = Edge(self.settings, engines.clock, engines.ids, self.pipeline.answer, control)
+            control = Control(
+                self.settings,
+                engines.clock,
+                self.metrics,
+                vitals,
+                self.reset,
+                self.operator_paths,
+                certificate=lambda path: sns.certificate(engines, path),
+            )
+            edge = Edge(
+                self.settings, engines.clock, engines.ids, self.pipeline.answer, control, streams=routing.streams
+            )
             self.metrics.watch_connections(lambda: edge.connections, lambda: edge.bodies_bytes)
             self.metrics.watch_journal(lambda: {"columns": engines.column_writer.lag()})
             self.metrics.watch_columns(engines.columns)
@@ -98,6 +133,10 @@ class Skytrail:
             await self.stop()
 
     async def stop(self) -> None:
+        await self.engines.outbox.stop()
+        for stop in services.STOPS:
+            await stop(self.engines)
+        await self.upstreams.stop()
         await self.engines.column_writer.stop()
         await self.engines.columns.stop()
         self.engines.store.close()
@@ -107,8 +146,10 @@ class Skytrail:
         """Forget all state, journal and history."""
         engines = self.engines
         await engines.store.submit(Transaction.clear)
+        await s3.sweep(engines)
         await engines.columns.truncate()
         await engines.column_writer.reset()
+        await self.upstreams.reset()
         engines.clock.reset()
 
     async def _operate(self, body: bytes) -> AsyncIterator[bytes]:

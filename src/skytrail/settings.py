@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,8 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    body_bytes: int = 64 * MIB
+    #: The largest is a function's code: 50 MiB in base 64.
+    body_bytes: int = 72 * MIB
     inflated_bytes: int = 16 * MIB
     inflate_ratio: int = 200
     header_bytes: int = 64 * KIB
@@ -72,6 +74,61 @@ class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: int = 90
+    #: Data events in the history: "selected" by trails, or "all" of them.
+    data_events: Literal["selected", "all"] = "selected"
+
+
+class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    #: "SERVICE=TARGET" each, with "*" for all that is not implemented here: docs/upstreams.md.
+    services: tuple[str, ...] = ()
+    #: How long an upstream may make no progress.
+    seconds: float = 60.0
+    #: Calls to upstreams that are under way at one time.
+    connections: int = 100
+    #: An answer up to this size is parsed for the record; a larger one is passed on as it comes.
+    answer_bytes: int = 1 * MIB
+    #: Credentials to sign with, for targets whose URL has none, and for AWS; else AWS's come from botocore's chain.
+    access_key: str = ""
+    secret_key: str = ""
+    session_token: str = ""
+
+
+class Sts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    #: Issuers of web identities, "https://issuer.example=/path/or/https://address/of/its/keys.json" each.
+    issuers: tuple[str, ...] = ()
+
+
+class Sns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    #: Where receivers reach this server, for the links in messages; else the address that it listens on.
+    url: str = ""
+    #: Names and addresses on this machine and beside it that HTTP subscriptions may call.
+    hosts: tuple[str, ...] = ()
+
+
+class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    #: The mail server; without one, there are no subscriptions by email.
+    host: str = ""
+    #: 0 for the usual one: 587 with "starttls", 465 with "tls", 25 with "none".
+    port: int = 0
+    user: str = ""
+    password: str = ""
+    sender: str = "no-reply@sns.amazonaws.com"
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class Functions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    #: A command that starts each function's process, which runs with the server's rights without one; {code}, {tmp} and
+    #: {memory} stand for the folder with the code, the folder that may be written, and the megabytes.
+    sandbox: str = ""
+    #: The interpreters; the server's own Python, and the node that is beside it or in the path, where none is given.
+    python: str = ""
+    node: str = ""
+    #: Invocations that run at one time.
+    concurrency: int = 100
+    #: Archives of code, of an account in a Region.
+    storage_bytes: int = 10 * GIB
+    #: Names and addresses on this machine and beside it that functions may be, where they are HTTP addresses.
+    hosts: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +137,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = msgspec.field(default_factory=Limits)
     columns: Columns = msgspec.field(default_factory=Columns)
     history: History = msgspec.field(default_factory=History)
+    upstreams: Upstreams = msgspec.field(default_factory=Upstreams)
+    sts: Sts = msgspec.field(default_factory=Sts)
+    sns: Sns = msgspec.field(default_factory=Sns)
+    mail: Mail = msgspec.field(default_factory=Mail)
+    functions: Functions = msgspec.field(default_factory=Functions)
 
     @property
     def data_directory(self) -> Path:
@@ -107,9 +169,7 @@ def load(
                 if field is None:
                     raise SettingsError(f"settings: {variable} names no setting")
                 values.setdefault(section.name, {})[field.name] = (
-                    [part for part in given.split(",") if part]
-                    if field.name in ("trusted_proxies", "cors_origins", "hosts")
-                    else given
+                    [part for part in given.split(",") if part] if field.type == tuple[str, ...] else given
                 )
     for name, value in (overrides or {}).items():
         if value is not None:
@@ -138,5 +198,32 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"server.account is 12 digits, not {server.account!r}")
     if not re.fullmatch("[a-z]{2,4}(-[a-z]+)+-[0-9]", server.region):
         raise SettingsError(f"server.region is a Region such as us-east-1, not {server.region!r}")
+    for issuer in settings.sts.issuers:
+        if not re.fullmatch(r"https?://[^=\s]+=(/|https?://)\S+", issuer):
+            raise SettingsError(
+                "sts.issuers holds https://ISSUER=LOCATION, the location of its keys being a path or an address, not "
+                f"{issuer!r}"
+            )
+    upstreams = settings.upstreams
+    if upstreams.seconds <= 0 or upstreams.connections < 1 or upstreams.answer_bytes < 0:
+        raise SettingsError(
+            "upstreams.seconds and upstreams.connections are more than 0, upstreams.answer_bytes at least 0"
+        )
+    if settings.sns.url and not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", settings.sns.url):
+        raise SettingsError(f"sns.url is an address such as https://sky.example, not {settings.sns.url!r}")
+    if not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", settings.mail.sender):
+        raise SettingsError(f"mail.sender is a mail address, not {settings.mail.sender!r}")
+    if not 0 <= settings.mail.port <= 65535:
+        raise SettingsError(f"mail.port is 0 to 65535, not {settings.mail.port}")
+    _check_functions(settings.functions)
     if not 0 <= server.port <= 65535:
         raise SettingsError(f"server.port is 0 to 65535, not {server.port}")
+
+
+def _check_functions(functions: Functions) -> None:
+    try:
+        shlex.split(functions.sandbox)
+    except ValueError as error:
+        raise SettingsError(f"functions.sandbox is a command as a shell reads it: {error}") from error
+    if functions.concurrency < 1 or functions.storage_bytes < 0:
+        raise SettingsError("functions.concurrency is more than 0, functions.storage_bytes at least 0")

@@ -140,10 +140,11 @@ async def running(
     timeouts: Timeouts | None = None,
     control_socket: Path | None = None,
     on_stop: Callable[[], Awaitable[None]] | None = None,
+    streams: Callable[[Request], bool] = lambda _: False,
     **overrides: Any,
 ) -> AsyncIterator[Running]:
     settings = settings_of(**overrides)
-    edge = Edge(settings, Clock(), Ids(seed=1), handler, control, timeouts)
+    edge = Edge(settings, Clock(), Ids(seed=1), handler, control, timeouts, streams)
     stop = Stop()
     ready: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(

@@ -236,7 +236,8 @@ def test_messages(enforced: House) -> None:
     [
         ("cloudtrail", "LookupEvents", "", ("MissingAuthenticationToken", 403)),
         ("cloudtrail", "LookupEvents", "Basic dTpw", ("MissingAuthenticationToken", 403)),
-        ("s3", "ListBuckets", "", ("AccessDenied", 403)),
+        ("sqs", "SendMessage", "Basic dTpw", ("MissingAuthenticationToken", 403)),
+        ("sts", "GetCallerIdentity", "", ("MissingAuthenticationToken", 403)),
         ("s3", "ListBuckets", "Basic dTpw", ("InvalidArgument", 400)),
         ("cloudtrail", "LookupEvents", "AWS4-HMAC-SHA256 x=y", ("IncompleteSignature", 400)),
     ],

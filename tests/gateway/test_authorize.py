@@ -13,11 +13,18 @@ from skytrail.call import Call, Tls
 from skytrail.errors import ServiceError
 from skytrail.gateway import permissions
 from skytrail.identity.principals import Identity, root
+from skytrail.wire import models
 from skytrail.wire.http import Request
 
 from ..identity.house import ACCOUNT, House
 
 ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"},
+    }
+)
 
 
 @pytest.fixture
@@ -72,7 +79,7 @@ def test_an_explicit_deny(house: House) -> None:
         ("cloudwatch", "ListMetrics", "smithy-rpc-v2-cbor", "AccessDeniedException", 400),
         ("lambda", "ListFunctions", "rest-json", "AccessDeniedException", 403),
         ("s3", "ListBuckets", "rest-xml", "AccessDenied", 403),
-        ("sns", "ListTopics", "query", "AccessDenied", 403),
+        ("sns", "ListTopics", "query", "AuthorizationErrorException", 403),
     ],
 )
 def test_each_protocol_has_its_error(
@@ -222,6 +229,106 @@ CASES = [
     ("iam", "GetUser", {"UserName": "alice"}, "iam:GetUser", ["arn:aws:iam::A:user/team/alice"]),
     ("iam", "GetUser", {"UserName": "nobody"}, "iam:GetUser", ["arn:aws:iam::A:user/nobody"]),
     ("iam", "CreateAccessKey", {}, "iam:CreateAccessKey", ["arn:aws:iam::A:user/team/alice"]),
+    ("iam", "TagUser", {"UserName": "alice", "Tags": []}, "iam:TagUser", ["arn:aws:iam::A:user/team/alice"]),
+    ("iam", "CreateRole", {"RoleName": "new", "Path": "/p/"}, "iam:CreateRole", ["arn:aws:iam::A:role/p/new"]),
+    ("iam", "CreateRole", {"RoleName": "new"}, "iam:CreateRole", ["arn:aws:iam::A:role/new"]),
+    ("iam", "GetRole", {"RoleName": "deploy"}, "iam:GetRole", ["arn:aws:iam::A:role/ops/deploy"]),
+    ("iam", "GetRole", {"RoleName": "none"}, "iam:GetRole", ["arn:aws:iam::A:role/none"]),
+    ("iam", "CreateGroup", {"GroupName": "new", "Path": "/p/"}, "iam:CreateGroup", ["arn:aws:iam::A:group/p/new"]),
+    (
+        "iam",
+        "AddUserToGroup",
+        {"GroupName": "admins", "UserName": "alice"},
+        "iam:AddUserToGroup",
+        ["arn:aws:iam::A:group/all/admins"],
+    ),
+    ("iam", "CreatePolicy", {"PolicyName": "new", "Path": "/p/"}, "iam:CreatePolicy", ["arn:aws:iam::A:policy/p/new"]),
+    (
+        "iam",
+        "GetPolicy",
+        {"PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
+        "iam:GetPolicy",
+        ["arn:aws:iam::aws:policy/ReadOnlyAccess"],
+    ),
+    (
+        "iam",
+        "AttachRolePolicy",
+        {"RoleName": "deploy", "PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
+        "iam:AttachRolePolicy",
+        ["arn:aws:iam::A:role/ops/deploy"],
+    ),
+    (
+        "iam",
+        "CreateInstanceProfile",
+        {"InstanceProfileName": "web"},
+        "iam:CreateInstanceProfile",
+        ["arn:aws:iam::A:instance-profile/web"],
+    ),
+    (
+        "iam",
+        "RemoveRoleFromInstanceProfile",
+        {"InstanceProfileName": "servers", "RoleName": "deploy"},
+        "iam:RemoveRoleFromInstanceProfile",
+        ["arn:aws:iam::A:instance-profile/all/servers"],
+    ),
+    (
+        "iam",
+        "UpdateUser",
+        {"UserName": "alice", "NewUserName": "bob"},
+        "iam:UpdateUser",
+        ["arn:aws:iam::A:user/team/alice", "arn:aws:iam::A:user/team/bob"],
+    ),
+    (
+        "iam",
+        "UpdateUser",
+        {"UserName": "alice", "NewPath": "/"},
+        "iam:UpdateUser",
+        ["arn:aws:iam::A:user/team/alice", "arn:aws:iam::A:user/alice"],
+    ),
+    (
+        "iam",
+        "UpdateUser",
+        {"UserName": "alice", "NewPath": "/team/", "NewUserName": "alice"},
+        "iam:UpdateUser",
+        ["arn:aws:iam::A:user/team/alice"],
+    ),
+    (
+        "iam",
+        "UpdateUser",
+        {"UserName": "nobody", "NewPath": "/x/y/"},
+        "iam:UpdateUser",
+        ["arn:aws:iam::A:user/nobody", "arn:aws:iam::A:user/x/y/nobody"],
+    ),
+    (
+        "iam",
+        "UpdateGroup",
+        {"GroupName": "admins", "NewPath": "/some/", "NewGroupName": "a"},
+        "iam:UpdateGroup",
+        ["arn:aws:iam::A:group/all/admins", "arn:aws:iam::A:group/some/a"],
+    ),
+    (
+        "iam",
+        "SimulatePrincipalPolicy",
+        {"PolicySourceArn": "arn:aws:iam::123456789012:group/all/admins", "ActionNames": ["s3:GetObject"]},
+        "iam:SimulatePrincipalPolicy",
+        ["arn:aws:iam::A:group/all/admins"],
+    ),
+    ("iam", "ListUsers", {}, "iam:ListUsers", ["*"]),
+    ("ec2", "DescribeInstances", {}, "ec2:DescribeInstances", ["*"]),
+    (
+        "dynamodb",
+        "GetItem",
+        {"TableName": "t", "Key": {}},
+        "dynamodb:GetItem",
+        ["arn:aws:dynamodb:R:A:table/t"],
+    ),
+    (
+        "secretsmanager",
+        "GetSecretValue",
+        {"SecretId": "s"},
+        "secretsmanager:GetSecretValue",
+        ["arn:aws:secretsmanager:R:A:secret:s"],
+    ),
 ]
 
 
@@ -230,21 +337,54 @@ def test_what_a_call_asks_for(
     house: House, service: str, operation: str, parameters: dict[str, Any], action: str, arns: list[str]
 ) -> None:
     house.iam("CreateUser", UserName="alice", Path="/team/")
+    house.iam("CreateRole", RoleName="deploy", Path="/ops/", AssumeRolePolicyDocument=TRUST)
+    house.iam("CreateGroup", GroupName="admins", Path="/all/")
+    house.iam("CreateInstanceProfile", InstanceProfileName="servers", Path="/all/")
     call = house.call(service, operation, parameters=parameters, identity=user(house))
     assert call.route is not None
     assert permissions.action(call.route) == action
-    assert permissions.resources(call, house.authority) == [
-        arn.replace(":R:A:", f":eu-west-1:{ACCOUNT}:").replace(":A:", f":{ACCOUNT}:") for arn in arns
+    assert [(demand.action, demand.resource) for demand in permissions.demands(call, house.authority)] == [
+        (action, arn.replace(":R:A:", f":eu-west-1:{ACCOUNT}:").replace(":A:", f":{ACCOUNT}:")) for arn in arns
     ]
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "tagging", "arn"),
+    [
+        ("CreateUser", {"UserName": "x", "Path": "/p/"}, "TagUser", "user/p/x"),
+        ("CreateRole", {"RoleName": "x"}, "TagRole", "role/x"),
+        ("CreatePolicy", {"PolicyName": "x"}, "TagPolicy", "policy/x"),
+        ("CreateInstanceProfile", {"InstanceProfileName": "x"}, "TagInstanceProfile", "instance-profile/x"),
+        ("CreateOpenIDConnectProvider", {"Url": "https://x.test"}, "TagOpenIDConnectProvider", "oidc-provider/*"),
+    ],
+)
+def test_tags_of_what_is_made_are_asked_for_too(
+    house: House, operation: str, parameters: dict[str, Any], tagging: str, arn: str
+) -> None:
+    for tags, actions in (([], [operation]), ([{"Key": "k", "Value": "v"}], [operation, tagging])):
+        call = house.call("iam", operation, parameters={**parameters, "Tags": tags}, identity=user(house))
+        asked = [(demand.action, demand.resource) for demand in permissions.demands(call, house.authority)]
+        assert asked == [(f"iam:{action}", f"arn:aws:iam::{ACCOUNT}:{arn}") for action in actions]
+
+
+def test_everything_that_is_made_with_tags_is_known() -> None:
+    for name in models.service("iam").model.operation_names:
+        operation = models.service("iam").operation(name)
+        assert operation is not None
+        if operation.input_shape is not None and "Tags" in operation.input_shape.members and not name.startswith("Tag"):
+            action = permissions._TAGGING[name]
+            assert models.service("iam").operation(action.removeprefix("iam:")) is not None
 
 
 def test_a_key_that_is_named_stands_for_its_user(house: House) -> None:
     key, _ = house.key("bob")
     call = house.call("iam", "GetAccessKeyLastUsed", parameters={"AccessKeyId": key.id}, identity=user(house))
-    assert permissions.resources(call, house.authority) == [f"arn:aws:iam::{ACCOUNT}:user/bob"]
+    assert [demand.resource for demand in permissions.demands(call, house.authority)] == [
+        f"arn:aws:iam::{ACCOUNT}:user/bob"
+    ]
 
 
 def test_texts_of_colons_cost_nothing(house: House) -> None:
     text = "arn:aws:cloudtrail" + ":" * 2000
     call = house.call("cloudtrail", "GetTrail", parameters={"Name": text}, identity=user(house))
-    assert permissions.resources(call, house.authority)
+    assert permissions.demands(call, house.authority)

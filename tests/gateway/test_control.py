@@ -38,6 +38,7 @@ class House:
     journal: bool = True
     stopping: bool = False
     resets: int = 0
+    certificates: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         vitals = Vitals(
@@ -45,7 +46,7 @@ class House:
         )
         settings = settings_of(**self.overrides)
         paths = {"/_skytrail/echo": self._echo, "/_skytrail/operate": self._echo}
-        self.control = Control(settings, self.clock, self.metrics, vitals, self._reset, paths)
+        self.control = Control(settings, self.clock, self.metrics, vitals, self._reset, paths, self.certificates.get)
 
     async def _reset(self) -> None:
         self.resets += 1
@@ -422,3 +423,9 @@ def test_own_paths_make_no_calls() -> None:
             assert (stopping.status, json.loads(stopping.body)["status"]) == (503, "stopping")
 
     run(main())
+
+
+def test_certificates_are_shown_to_whoever_asks() -> None:
+    house = House({"server__mode": "enforced"}, certificates={"/SimpleNotificationService-a.pem": b"PEM"})
+    assert house.ask("GET", "/SimpleNotificationService-a.pem")[0::2] == (200, "PEM")
+    assert house.ask("GET", "/SimpleNotificationService-b.pem")[0] == 404

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from skytrail.call import Call, Change, Source
 from skytrail.gateway.authenticate import authenticate
-from skytrail.gateway.authorize import authorize
+from skytrail.gateway.authorize import authorize, permits
 from skytrail.identity import accounts
 from skytrail.identity.authority import Authority
 from skytrail.identity.principals import Identity, root
@@ -19,12 +19,14 @@ from skytrail.identity.secrets import sealer_of
 from skytrail.services import ROOMS, SCHEMAS
 from skytrail.services.engines import Engines
 from skytrail.settings import Server, Settings
+from skytrail.storage.objects import Objects
 from skytrail.storage.store import Store
 from skytrail.wire import models
 from skytrail.wire.http import Request
 from skytrail.wire.routing import Route
 from skytrail.work.clock import Clock
 from skytrail.work.ids import Ids
+from skytrail.work.outbox import Outbox
 
 T = TypeVar("T")
 
@@ -45,7 +47,20 @@ class House:
         self.sealer = sealer_of(data)
         self.authority = Authority(self.store, self.clock, self.settings, self.sealer)
         columns: Any = None
-        self.engines = Engines(self.settings, self.clock, self.ids, self.store, columns, columns, self.sealer)
+        internal: Any = None
+        self.engines = Engines(
+            self.settings,
+            self.clock,
+            self.ids,
+            self.store,
+            columns,
+            columns,
+            self.sealer,
+            Objects(data / "objects", durability="os"),
+            Outbox(self.store, self.clock),
+            internal,
+            lambda call, demands: permits(call, self.authority, demands),
+        )
 
     def close(self) -> None:
         self.store.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from skytrail.identity import accounts, authority
-from skytrail.identity.principals import root
+from skytrail.identity.principals import Identity, Session, root
 from skytrail.storage.store import Transaction
 
 from .house import ACCOUNT, NOW, House
@@ -66,6 +66,50 @@ def test_every_change_is_seen_at_once(house: House) -> None:
     assert house.authority.policies(ACCOUNT, "alicia") == ()
     house.iam("DeleteAccessKey", UserName="alicia", AccessKeyId=key.id)
     assert house.authority.key(key.id) is None
+
+
+TRUST = (
+    '{"Version": "2012-10-17", "Statement":'
+    ' {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}}'
+)
+
+
+def test_what_a_user_and_a_role_hold_is_seen_at_once(house: House) -> None:
+    house.iam("CreateUser", UserName="alice")
+    house.iam("CreateGroup", GroupName="admins")
+    house.iam("CreateRole", RoleName="deploy", AssumeRolePolicyDocument=TRUST)
+    user = accounts.user(house.store.read, ACCOUNT, "alice")
+    assert user is not None
+    role = house.iam("GetRole", RoleName="deploy")["Role"]
+    issuer = {"type": "Role", "principalId": role["RoleId"], "arn": role["Arn"], "userName": "deploy"}
+    session = Identity("AssumedRole", ACCOUNT, session=Session(0.0, issuer=issuer))
+    alice = accounts.user_identity(ACCOUNT, user)
+
+    def held(identity: Identity) -> tuple[int, bool, tuple[tuple[str, str], ...]]:
+        standing = house.authority.standing(identity)
+        return len(standing.policies), standing.boundary is not None, standing.tags
+
+    arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    assert held(alice) == held(session) == (0, False, ())
+    house.iam("AttachGroupPolicy", GroupName="admins", PolicyArn=arn)
+    house.iam("AttachRolePolicy", RoleName="deploy", PolicyArn=arn)
+    assert (held(alice), held(session)) == ((0, False, ()), (1, False, ()))
+    house.iam("AddUserToGroup", GroupName="admins", UserName="alice")
+    house.iam("PutRolePermissionsBoundary", RoleName="deploy", PermissionsBoundary=arn)
+    assert (held(alice), held(session)) == ((1, False, ()), (1, True, ()))
+    house.iam("TagUser", UserName="alice", Tags=[{"Key": "team", "Value": "audit"}])
+    house.iam("DetachRolePolicy", RoleName="deploy", PolicyArn=arn)
+    assert (held(alice), held(session)) == ((1, False, (("team", "audit"),)), (0, True, ()))
+    assert house.authority.standing(alice) is house.authority.standing(alice)
+    house.iam("DeleteRolePermissionsBoundary", RoleName="deploy")
+    house.iam("DeleteRole", RoleName="deploy")
+    assert held(session) == (0, False, ())
+
+
+def test_the_root_holds_everything_and_a_stranger_nothing(house: House) -> None:
+    assert len(house.authority.standing(root(ACCOUNT)).policies) == 1
+    for identity in (Identity("AWSService", ACCOUNT), Identity("Unknown", ACCOUNT), Identity("AssumedRole", ACCOUNT)):
+        assert house.authority.standing(identity) == authority.Standing()
 
 
 def test_a_state_that_was_cleared_and_filled_again_is_another(house: House) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -27,9 +27,8 @@ class Keys(House):
     region = "eu-west-1"
     last: Call
 
-    def __init__(self, data: Path) -> None:
-        # Open, since enforced mode takes no policies and grants before they are evaluated.
-        super().__init__(data, "open")
+    def __init__(self, data: Path, mode: Literal["open", "enforced"] = "open") -> None:
+        super().__init__(data, mode)
 
     def kms(self, operation: str, identity: Identity | None = None, /, **parameters: Any) -> dict[str, Any]:
         self.last = self.call("kms", operation, parameters=parameters, identity=identity)

@@ -135,9 +135,7 @@ def test_what_a_user_has_keeps_it(house: House) -> None:
     house.iam("DeleteUser", UserName="alice")
 
 
-def test_what_is_not_supported_is_not_ignored(house: House) -> None:
-    boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
-    assert refused(house, "CreateUser", UserName="a", PermissionsBoundary=boundary)[0] == "InvalidInputException"
+def test_tags_that_are_refused(house: House) -> None:
     tags = [{"Key": "k", "Value": "1"}, {"Key": "K", "Value": "2"}]
     assert refused(house, "CreateUser", UserName="a", Tags=tags)[0] == "InvalidInputException"
     for tag in ({"Key": "aws:k", "Value": "v"}, {"Key": "k", "Value": "AWS:v"}):
@@ -278,13 +276,13 @@ def test_policies_that_are_refused(house: House) -> None:
                 "Effect": "Allow",
                 "Action": "s3:*",
                 "Resource": "*",
-                "Condition": {"StringEquals": {"s3:prefix": "home/"}},
+                "Condition": {"StringEquals": {"s4:prefix": "home/"}},
             },
         }
     )
     for document, message in (
         ("{", "Syntax errors in policy."),
-        (unknown, "The condition key s3:prefix is not supported: a policy with it cannot be evaluated."),
+        (unknown, "The condition key s4:prefix is not supported: a policy with it cannot be evaluated."),
     ):
         assert refused(house, "PutUserPolicy", UserName="alice", PolicyName="p", PolicyDocument=document) == (
             "MalformedPolicyDocumentException",

@@ -14,8 +14,10 @@ import pytest
 
 from skytrail.call import Change
 from skytrail.identity.principals import Identity, root
-from skytrail.services.kms import OPERATIONS, keys, managed_key, policy_of
+from skytrail.services.kms import OPERATIONS, keys
 from skytrail.services.kms.keys import DAY
+from skytrail.services.kms.managed import managed_key
+from skytrail.services.kms.policies import policy_of
 from skytrail.work.ids import Ids
 
 from ..identity.house import ACCOUNT, NOW
@@ -135,11 +137,11 @@ def test_accounts_and_regions_are_apart(house: Keys) -> None:
     stranger = root(OTHER)
     assert house.kms("ListKeys", stranger)["Keys"] == []
     assert house.refused("DescribeKey", stranger, KeyId=key["KeyId"])[0] == "NotFoundException"
-    code, message = house.refused("Encrypt", stranger, KeyId=key["Arn"], Plaintext=b"x")
+    code, message = house.refused("DisableKey", stranger, KeyId=key["Arn"])
     assert code == "AccessDeniedException"
     assert message == (
-        f"User: arn:aws:iam::{OTHER}:root is not authorized to perform: kms:Encrypt on resource: {key['Arn']} "
-        "because no resource-based policy allows the kms:Encrypt action"
+        f"User: arn:aws:iam::{OTHER}:root is not authorized to perform: kms:DisableKey on resource: {key['Arn']} "
+        "because no resource-based policy allows the kms:DisableKey action"
     )
     house.region = "eu-central-1"
     assert house.kms("ListKeys")["Keys"] == []

@@ -48,8 +48,19 @@ class Trail:
         self.writer = ColumnWriter(self.store, self.columns)
         await self.columns.start()
         self.writer.start()
+        unused: Any = None
         self.engines = Engines(
-            self.settings, self.clock, self.ids, self.store, self.columns, self.writer, sealer_of(self.path)
+            self.settings,
+            self.clock,
+            self.ids,
+            self.store,
+            self.columns,
+            self.writer,
+            sealer_of(self.path),
+            unused,
+            unused,
+            unused,
+            unused,
         )
 
     async def _close(self) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from skytrail.storage.objects import Objects
+from skytrail.errors import StorageError
+from skytrail.storage.objects import PIECE_BYTES, Objects
 
 
 async def read(objects: Objects, path: str, start: int = 0, end: int | None = None) -> bytes:
@@ -66,3 +68,71 @@ def test_no_path_leads_out_of_the_directory(tmp_path: Path, path: str) -> None:
     with pytest.raises(Exception, match=r"(?i)path|illegal|invalid"):
         asyncio.run(objects.put(path, b"x"))
     assert not (tmp_path / "outside").exists()
+
+
+def test_a_large_body_comes_in_pieces(tmp_path: Path) -> None:
+    body = bytes(range(256)) * (5 * PIECE_BYTES // 512)
+
+    async def scenario() -> None:
+        objects = Objects(tmp_path, durability="os")
+        await objects.put("large", body)
+        pieces = [piece async for piece in objects.get("large", 3)]
+        assert b"".join(pieces) == body[3:]
+        assert max(map(len, pieces)) == PIECE_BYTES
+        assert await read(objects, "large", PIECE_BYTES - 1, PIECE_BYTES + 1) == body[PIECE_BYTES - 1 : PIECE_BYTES + 1]
+        assert await read(objects, "large", 0, 1 << 40) == body
+
+    asyncio.run(scenario())
+
+
+def test_a_body_that_is_replaced_while_it_is_read_is_not_mixed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        objects = Objects(tmp_path, durability="os")
+        await objects.put("x", bytes(2 * PIECE_BYTES))
+        stream = objects.get("x")
+        await anext(stream)
+        await objects.put("x", b"1" * (2 * PIECE_BYTES + 1))
+        with pytest.raises(StorageError, match="replaced"):
+            await anext(stream)
+
+    asyncio.run(scenario())
+
+
+def test_what_a_crash_has_left_unfinished_goes_at_the_next_start(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        objects = Objects(tmp_path, durability="os")
+        await objects.put("s3/a/whole", b"x")
+        await objects.put("other/whole", b"x")
+        left = [tmp_path / "s3/a/whole#1", tmp_path / "s3/b#23", tmp_path / "other/x#1"]
+        for file in left:
+            file.write_bytes(b"half")
+            os.utime(file, (0, 0))
+        restarted = Objects(tmp_path, durability="os")
+        running = tmp_path / "s3/a/new#1"
+        running.write_bytes(b"half")
+        await restarted.remove_remnants("s3")
+        assert [file.exists() for file in [*left, running]] == [False, False, True, True]
+        assert await read(restarted, "s3/a/whole") == b"x"
+
+    asyncio.run(scenario())
+
+
+def test_a_body_and_the_folders_made_for_it_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "skytrail.storage.objects._fsync", lambda path: synced.append(str(path.relative_to(tmp_path.parent)))
+    )
+
+    async def scenario() -> None:
+        objects = Objects(tmp_path)
+        await objects.put("a/b/1", b"x")
+        await objects.put("a/b/2", b"x")
+        await objects.put("a/c/3", b"x")
+
+    asyncio.run(scenario())
+    root = tmp_path.name
+    assert synced == [
+        *(f"{root}/a/b/1", f"{root}/a/b", f"{root}/a", root),
+        *(f"{root}/a/b/2", f"{root}/a/b"),
+        *(f"{root}/a/c/3", f"{root}/a/c", f"{root}/a"),
+    ]

@@ -175,17 +175,24 @@ def _s3_additional(call: Call) -> dict[str, Any]:
     request = call.request
     headers = request.headers
     shown: dict[str, Any] = {}
-    by_header, by_query = "authorization" in headers, "X-Amz-Signature=" in request.query
+    by_header = "authorization" in headers
+    by_query = "X-Amz-Signature=" in request.query or "AWSAccessKeyId=" in request.query
     if by_header or by_query:
-        shown["SignatureVersion"] = "SigV4"
+        old = headers.get("authorization", "").startswith("AWS ") or "AWSAccessKeyId=" in request.query
+        shown["SignatureVersion"] = "SigV2" if old else "SigV4"
     if call.source.tls is not None:
         shown["CipherSuite"] = call.source.tls.cipher_suite
     decoded = headers.get("x-amz-decoded-content-length", "")
-    shown["bytesTransferredIn"] = int(decoded) if decoded.isdecimal() and len(decoded) < 16 else len(request.body)
+    shown["bytesTransferredIn"] = int(decoded) if decoded.isdecimal() and len(decoded) < 16 else _bytes_in(call)
     if by_header or by_query:
         shown["AuthenticationMethod"] = "AuthHeader" if by_header else "QueryString"
     shown["bytesTransferredOut"] = _bytes_out(call)
     return shown
+
+
+def _bytes_in(call: Call) -> int:
+    stream = call.request.stream
+    return len(call.request.body) if stream is None else stream.received
 
 
 def _bytes_out(call: Call) -> int:

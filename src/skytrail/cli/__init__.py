@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import SkytrailError
-from . import keys, lookup, serve
+from . import keys, lookup, serve, verify
 
 app = typer.Typer(
     name="skytrail",
@@ -38,6 +38,7 @@ def _skytrail(
 
 app.command("serve")(serve.serve)
 app.command("lookup")(lookup.lookup)
+app.command("verify")(verify.verify)
 app.add_typer(keys.app, name="keys")
 
 

@@ -31,6 +31,13 @@ def serve(
     ] = None,
     tls_certificate: Annotated[str | None, typer.Option(help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[str | None, typer.Option(help="Private key, PEM.")] = None,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE=TARGET",
+            help="Let moto, aws or a URL answer a service's calls; '*' is all that is not implemented. Repeatable.",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -48,6 +55,7 @@ def serve(
             "server.tls_key": tls_key,
             "storage.data": str(data) if data else None,
             "storage.durability": durability,
+            "upstreams.services": upstream or None,
         },
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

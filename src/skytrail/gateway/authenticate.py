@@ -1,18 +1,21 @@
 """Who calls: the step that turns a signature into an identity, an account and a Region.
 
-Open mode takes a caller at its word. Enforced mode demands a signature by an active key, made for this service, now.
+Open mode takes a caller at its word. Enforced mode demands a signature by an active key, made for this service, now;
+or, where a resource's policy may say that everyone is welcome, none at all.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from collections.abc import Callable, Mapping
 
 from ..call import Call
 from ..errors import ServiceError
 from ..identity.authority import Authority, KnownKey
-from ..identity.principals import Identity, root
-from ..wire import arns, chunked, sigv4
+from ..identity.principals import ANONYMOUS, Identity, root
+from ..wire import arns, chunked, sigv2, sigv4
+from ..wire.bodies import check_trailers
+from ..wire.canonical import query_pairs
 from ..wire.http import Request
 from ..wire.routing import region_of, scope_of
 from ..wire.sigv4 import Signature
@@ -23,6 +26,10 @@ S3_SKEW_SECONDS = 900.0
 #: Signing with it costs as much as with a known key's secret, so time does not tell which keys there are.
 _NOBODYS_SECRET = "unknown-keys-are-checked-against-this-one"
 _LONGEST_ACCESS_KEY = 128
+#: Services whose resources may be open to everyone: their policies decide about callers without a signature.
+_PUBLIC = frozenset({"s3", "sns", "sqs"})
+#: Operations that take no signature.
+_UNSIGNED = frozenset({("sts", "AssumeRoleWithWebIdentity")})
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -32,17 +39,27 @@ def authenticate(call: Call, authority: Authority) -> None:
     service = call.route.service.signing_name if call.route is not None else ""
     call.account, call.identity = server.account, Identity("Unknown", server.account)
     signature: Signature | None = None
-    secret: str | None = None
+    known: KnownKey | None = None
+    call.region = _named_region(call.request) or server.region
+    version_2 = service == "s3" and sigv2.carried(call.request)
     if call.source.operator or not authority.enforced:
         call.identity = _trusted(call, authority)
-        call.region = _named_region(call.request) or server.region
-    else:
+    elif version_2:
+        known = _prove_version_2(call, authority)
+    elif not _proves_itself(call):
         signature = sigv4.read(call.request, service)
-        call.region = server.region if signature is None else signature.region
-        known = _prove(call, signature, service, authority)
-        call.identity, secret = known.identity, known.secret
+        if signature is None:
+            call.identity = _anonymous(call)
+        else:
+            call.region = signature.region
+            known = _prove(call, signature, service, authority)
+    if known is not None:
+        call.identity = known.identity
         authority.note_use(known, service, call.region)
-    call.account = call.identity.account
+    call.account = call.identity.account or server.account
+    if version_2:
+        call.request.headers = {**call.request.headers, **sigv2.amazon_headers(call.request)}
+    secret = known.secret if known is not None else None
     if service in sigv4.PATH_AS_SENT and call.request.headers.get("x-amz-content-sha256") in sigv4.STREAMING:
         _unchunk(call, chunked.ChunkSigning.of(signature, secret) if signature and secret else None)
 
@@ -60,8 +77,19 @@ def _trusted(call: Call, authority: Authority) -> Identity:
     access_key = scope.access_key[:_LONGEST_ACCESS_KEY]
     if arns.is_account(access_key):
         return root(access_key, access_key)
-    known = None if call.source.operator else authority.key(access_key)
+    if call.source.operator:
+        return root(default, access_key)
+    token = _token(call.request)
+    known = authority.session(access_key, token, taken_at_its_word=True) if token is not None else None
+    known = known or authority.key(access_key)
     return known.identity if known is not None else root(default, access_key)
+
+
+def _token(request: Request) -> str | None:
+    token = request.headers.get("x-amz-security-token")
+    if token is None and "x-amz-security-token=" in request.query.lower():
+        return next(value for name, value in query_pairs(request.query) if name.lower() == "x-amz-security-token")
+    return token
 
 
 def _named_region(request: Request) -> str | None:
@@ -72,23 +100,9 @@ def _named_region(request: Request) -> str | None:
 # Enforced mode
 
 
-def _prove(call: Call, signature: Signature | None, service: str, authority: Authority) -> KnownKey:
+def _prove(call: Call, signature: Signature, service: str, authority: Authority) -> KnownKey:
     s3 = service == "s3"
-    if signature is None:
-        _refuse_anonymous(call, s3)
-    known = authority.key(signature.access_key)
-    fault: ServiceError | None = None
-    try:
-        sigv4.verify(signature, call.request, known.secret if known is not None else _NOBODYS_SECRET)
-    except ServiceError as error:
-        fault = error
-    if known is not None:
-        call.account, call.identity = known.account, Identity("Unknown", known.account, access_key=known.id)
-    if known is None or not known.active:
-        _refuse_key(signature, s3)
-    if signature.session_token is not None:
-        # Only temporary keys come with a token, and this is none.
-        _refuse_token(s3)
+    known, fault = _holder(call, signature, authority, lambda key: sigv4.verify(signature, call.request, key), s3=s3)
     _check_scope(signature, service, s3)
     _check_time(signature, call.received, s3)
     if fault is not None:
@@ -96,29 +110,94 @@ def _prove(call: Call, signature: Signature | None, service: str, authority: Aut
     return known
 
 
-def _refuse_anonymous(call: Call, s3: bool) -> NoReturn:
-    if s3 and call.request.headers.get("authorization"):
-        raise ServiceError("InvalidArgument", "Unsupported Authorization Type", status=400)
-    if s3:
-        raise ServiceError("AccessDenied", "Access Denied", status=403)
+def _prove_version_2(call: Call, authority: Authority) -> KnownKey:
+    signature = sigv2.read(call.request)
+    known, fault = _holder(call, signature, authority, lambda key: sigv2.verify(signature, call.request, key), s3=True)
+    if not signature.presigned:
+        if abs(call.received - signature.timestamp) > S3_SKEW_SECONDS:
+            raise _skewed(sigv4.format_time(signature.timestamp), call.received)
+    elif call.received > signature.timestamp:
+        members = {"Expires": _iso(signature.timestamp), "ServerTime": _iso(call.received)}
+        raise ServiceError("AccessDenied", "Request has expired", status=403, members=members)
+    if fault is not None:
+        raise fault
+    if call.route is not None:
+        sigv2.refuse_unsigned_parameters(call.route.operation)
+    return known
+
+
+def _holder(
+    call: Call,
+    signature: Signature | sigv2.Signature,
+    authority: Authority,
+    verify: Callable[[str], None],
+    *,
+    s3: bool,
+) -> tuple[KnownKey, ServiceError | None]:
+    """Whose key it is, and what is wrong with its signature."""
+    token = signature.session_token
+    named = authority.key(signature.access_key)
+    # Only temporary keys come with a token, and no temporary key comes without it.
+    known = named if token is None else authority.session(signature.access_key, token)
+    fault: ServiceError | None = None
+    try:
+        verify(known.secret if known is not None else _NOBODYS_SECRET)
+    except ServiceError as error:
+        fault = error
+    recorded = known or named
+    if recorded is not None:
+        call.account = recorded.account
+        call.identity = Identity("Unknown", recorded.account, access_key=recorded.id)
+    if token is not None and known is None:
+        raise _refused_token(s3)
+    if known is None or not known.active:
+        raise _refused_key(signature.access_key, s3)
+    if known.expires is not None and call.received >= known.expires:
+        raise _expired_token(call, s3)
+    return known, fault
+
+
+def _proves_itself(call: Call) -> bool:
+    """Whether what proves the caller stands in the call's input, whatever signature it carries besides."""
+    route = call.route
+    return route is not None and (route.service.name, route.operation.name) in _UNSIGNED
+
+
+def _anonymous(call: Call) -> Identity:
+    s3 = call.route is not None and call.route.service.name == "s3"
+    if call.request.headers.get("authorization"):
+        if s3:
+            raise ServiceError("InvalidArgument", "Unsupported Authorization Type", status=400)
+    elif call.route is not None and call.route.service.name in _PUBLIC:
+        return ANONYMOUS
     raise ServiceError("MissingAuthenticationToken", "Request is missing Authentication Token", status=403)
 
 
-def _refuse_key(signature: Signature, s3: bool) -> NoReturn:
+def _refused_key(access_key: str, s3: bool) -> ServiceError:
     if s3:
-        raise ServiceError(
+        return ServiceError(
             "InvalidAccessKeyId",
             "The AWS Access Key Id you provided does not exist in our records.",
             status=403,
-            members={"AWSAccessKeyId": signature.access_key},
+            members={"AWSAccessKeyId": access_key},
         )
-    raise ServiceError("InvalidClientTokenId", "The security token included in the request is invalid.", status=403)
+    return ServiceError("InvalidClientTokenId", "The security token included in the request is invalid.", status=403)
 
 
-def _refuse_token(s3: bool) -> NoReturn:
+def _refused_token(s3: bool) -> ServiceError:
     if s3:
-        raise ServiceError("InvalidToken", "The provided token is malformed or otherwise invalid.", status=400)
-    raise ServiceError("InvalidClientTokenId", "The security token included in the request is invalid.", status=403)
+        return ServiceError("InvalidToken", "The provided token is malformed or otherwise invalid.", status=400)
+    return ServiceError("InvalidClientTokenId", "The security token included in the request is invalid.", status=403)
+
+
+def _expired_token(call: Call, s3: bool) -> ServiceError:
+    if s3:
+        return ServiceError("ExpiredToken", "The provided token has expired.", status=400)
+    message = "The security token included in the request is expired"
+    protocol = call.route.protocol if call.route is not None else ""
+    if protocol in ("query", "ec2", "rest-xml"):
+        return ServiceError("ExpiredToken", message, status=403)
+    return ServiceError("ExpiredTokenException", message, status=403 if protocol == "rest-json" else 400)
 
 
 def _check_scope(signature: Signature, service: str, s3: bool) -> None:
@@ -145,16 +224,7 @@ def _check_time(signature: Signature, now: float, s3: bool) -> None:
     if not s3:
         raise _expired(signature, now, lives if too_old else skew, too_old=too_old)
     if signature.expires is None:
-        raise ServiceError(
-            "RequestTimeTooSkewed",
-            "The difference between the request time and the current time is too large.",
-            status=403,
-            members={
-                "RequestTime": signature.signed_at,
-                "ServerTime": _iso(now),
-                "MaxAllowedSkewMilliseconds": str(int(skew * 1000)),
-            },
-        )
+        raise _skewed(signature.signed_at, now)
     if too_new:
         raise ServiceError("AccessDenied", "Request is not yet valid", status=403, members={"ServerTime": _iso(now)})
     raise ServiceError(
@@ -165,6 +235,19 @@ def _check_time(signature: Signature, now: float, s3: bool) -> None:
             "X-Amz-Expires": str(signature.expires),
             "Expires": _iso(signature.timestamp + lives),
             "ServerTime": _iso(now),
+        },
+    )
+
+
+def _skewed(signed_at: str, now: float) -> ServiceError:
+    return ServiceError(
+        "RequestTimeTooSkewed",
+        "The difference between the request time and the current time is too large.",
+        status=403,
+        members={
+            "RequestTime": signed_at,
+            "ServerTime": _iso(now),
+            "MaxAllowedSkewMilliseconds": str(int(S3_SKEW_SECONDS * 1000)),
         },
     )
 
@@ -193,30 +276,32 @@ def _iso(seconds: float) -> str:
 
 
 def _unchunk(call: Call, signing: chunked.ChunkSigning | None) -> None:
-    """Put the decoded body, and the headers that it stands for, in the place of the encoded ones."""
+    """Put the decoded body, and the headers that it stands for, in the place of the encoded ones.
+
+    Of a body that is read as it comes, the trailers are known when it has been read.
+    """
     request = call.request
     headers = dict(request.headers)
-    announced = [name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip()]
+    announced = frozenset(name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip())
     if any(not name.startswith("x-amz-checksum-") for name in announced):
         raise ServiceError(
             "InvalidRequest", "The value specified in the x-amz-trailer header is not supported", status=400
         )
-    body, trailers = chunked.decode(
-        request.body, headers["x-amz-content-sha256"], signing=signing, decoded_length=_decoded_length(headers)
-    )
-    if set(trailers) != set(announced):
-        # A trailer may not bring in a header that was neither announced nor, so, signed.
-        raise ServiceError(
-            "MalformedTrailerError", "The request contained trailing data that was not well-formed", status=400
-        )
+    kind, length = headers["x-amz-content-sha256"], _decoded_length(headers)
+    trailers: Mapping[str, str] = {}
+    if request.stream is not None:
+        decoder = chunked.ChunkedDecoder(kind, signing=signing, decoded_length=length)
+        request.stream.decode(decoder, length, announced)
+    else:
+        request.body, trailers = chunked.decode(request.body, kind, signing=signing, decoded_length=length)
+        check_trailers(trailers, announced)
     codings = [coding.strip() for coding in headers.get("content-encoding", "").split(",")]
     left = ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
     headers.pop("content-encoding", None)
     if left:
         headers["content-encoding"] = left
-    headers["content-length"] = str(len(body))
+    headers["content-length"] = str(length)
     request.headers = {**headers, **trailers}
-    request.body = body
 
 
 def _decoded_length(headers: dict[str, str]) -> int:

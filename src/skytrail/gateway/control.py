@@ -30,6 +30,8 @@ _OWNERS_ONLY = frozenset({"/_skytrail/operate"})
 #: A path of the operator's: the request's body, to lines of an answer.
 OperatorPath = Callable[[bytes], AsyncIterator[bytes]]
 
+_CERTIFICATES = "/SimpleNotificationService-"
+
 
 class ControlError(Exception):
     def __init__(self, status: int, message: str) -> None:
@@ -65,6 +67,7 @@ class Control:
         vitals: Vitals,
         reset: Callable[[], Awaitable[None]],
         operator_paths: Mapping[str, OperatorPath] | None = None,
+        certificate: Callable[[str], bytes | None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._cors = Cors(settings.server)
@@ -73,6 +76,8 @@ class Control:
         self._vitals = vitals
         self._reset = reset
         self._operator_paths = operator_paths or {}
+        #: The certificate that a topic's messages name by their SigningCertURL.
+        self._certificate = certificate
         #: One command to the clock at a time: none changes it while another drives it.
         self._driving = asyncio.Lock()
         self._routes: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {
@@ -88,13 +93,15 @@ class Control:
 
     def handles(self, request: Request) -> bool:
         path = request.path
-        if path.startswith(("/_skytrail/", "/_localstack/")):
+        if path.startswith(("/_skytrail/", "/_localstack/", _CERTIFICATES)):
             return True  # no bucket's name begins so
         # A signed request to /health means a bucket of that name.
         return path in self._routes and not _signed(request)
 
     async def answer(self, request: Request, source: Source) -> Response:
         try:
+            if request.path.startswith(_CERTIFICATES) and request.method in ("GET", "HEAD"):
+                return self._show_certificate(request.path)
             methods = self._routes.get(request.path)
             if methods is None:
                 raise ControlError(404, f"there is nothing at {request.path}")
@@ -152,6 +159,12 @@ class Control:
     async def _expose(self, request: Request) -> Response:
         page, content_type = self._metrics.expose(request.headers.get("accept", ""))
         return Response(200, [("content-type", content_type)], page)
+
+    def _show_certificate(self, path: str) -> Response:
+        found = self._certificate(path)
+        if found is None:
+            raise ControlError(404, f"there is nothing at {path}")
+        return Response(200, [("content-type", "application/x-pem-file")], found)
 
     # The clock
 

@@ -18,6 +18,7 @@ from ..call import Source
 from ..errors import ServiceError, SettingsError
 from ..settings import Settings
 from ..wire import codecs
+from ..wire.bodies import Body
 from ..wire.http import Request, Response
 from ..work.clock import Clock
 from ..work.ids import Ids
@@ -32,6 +33,8 @@ Headers = list[tuple[bytes, bytes]]
 
 _BAD_NAME = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+#: A body up to this size is read before the call begins.
+_LARGE = 1 << 20
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date"))
 
 
@@ -56,6 +59,7 @@ class Edge:
         handler: Handler,
         control: OwnPages | None = None,
         timeouts: Timeouts | None = None,
+        streams: Callable[[Request], bool] = lambda _: False,
     ) -> None:
         self.settings = settings
         self.timeouts = timeouts or Timeouts()
@@ -71,6 +75,7 @@ class Edge:
         self._ids = ids
         self._handler = handler
         self._control = control
+        self._streams = streams
         self._cors = Cors(settings.server)
         self._proxies = _networks(settings.server.trusted_proxies)
         self._date = (0, b"")
@@ -92,22 +97,27 @@ class Edge:
         try:
             try:
                 self._admit(scope, request)
-                message = await receive()
-                held = len(message["body"])
-                self.bodies_bytes += held
-                if message["more_body"]:
-                    pieces = [message["body"]]
-                    while message["more_body"]:
-                        self._bound(held)
-                        message = await receive()
-                        piece = message["body"]
-                        held += len(piece)
-                        self.bodies_bytes += len(piece)
-                        pieces.append(piece)
-                    request.body = b"".join(pieces)
+                if self._is_large(request) and self._streams(request):
+                    length = request.headers.get("content-length")
+                    request.stream = Body(_pieces(receive), int(length) if length is not None else None)
                 else:
-                    request.body = message["body"]
-                self._bound(held)
+                    self._bound(int(request.headers.get("content-length", "0")), coming=True)
+                    message = await receive()
+                    held = len(message["body"])
+                    self.bodies_bytes += held
+                    if message["more_body"]:
+                        pieces = [message["body"]]
+                        while message["more_body"]:
+                            self._bound(held)
+                            message = await receive()
+                            piece = message["body"]
+                            held += len(piece)
+                            self.bodies_bytes += len(piece)
+                            pieces.append(piece)
+                        request.body = b"".join(pieces)
+                    else:
+                        request.body = message["body"]
+                    self._bound(held)
                 response = await self._answer(request, self._source(scope["source"], request))
                 start = self._start(request, response)
             except ServiceError as error:
@@ -118,11 +128,11 @@ class Edge:
             except Exception:
                 response = self._fault(request)
                 start = self._start(request, response)
-            await send(start)
             if isinstance(response.body, bytes):
+                await send(start)
                 await send({"type": "http.response.body", "body": response.body})
             else:
-                await self._stream(exchange, response.body, send)
+                await self._stream(exchange, start, response.body, send)
         finally:
             self.bodies_bytes -= held
 
@@ -143,9 +153,12 @@ class Edge:
             )
         if headers.get("expect", "100-continue").lower() != "100-continue":
             raise ServiceError("ExpectationFailed", "The request's expectation cannot be met.", status=417)
-        length = headers.get("content-length")
-        if length is not None:
-            self._bound(int(length), coming=True)
+
+    @staticmethod
+    def _is_large(request: Request) -> bool:
+        """Large enough to be worth reading as it comes."""
+        length = request.headers.get("content-length")
+        return "transfer-encoding" in request.headers if length is None else int(length) > _LARGE
 
     def _bound(self, size: int, *, coming: bool = False) -> None:
         limits = self.settings.limits
@@ -211,11 +224,12 @@ class Edge:
             raise ValueError(f"a response cannot have the status {response.status}")
         return {"type": "http.response.start", "status": response.status, "headers": headers}
 
-    async def _stream(self, exchange: Exchange, body: AsyncIterator[bytes], send: Send) -> None:
+    async def _stream(self, exchange: Exchange, start: dict[str, Any], body: AsyncIterator[bytes], send: Send) -> None:
         """Write the body as it comes, no faster than the client reads. A body that fails cuts the connection, since
         the status has been sent: so the client sees that the answer is not whole."""
         exchange.stream_here()
         try:
+            await send(start)
             await send({"type": "http.response.body", "more_body": True})
             if exchange.scope["method"] != "HEAD":
                 async for piece in body:
@@ -253,6 +267,19 @@ class Edge:
         if second != self._date[0]:
             self._date = (second, formatdate(second, usegmt=True).encode("ascii"))
         return self._date[1]
+
+
+async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        try:
+            message = await receive()
+        except Disconnected:
+            raise ServiceError(
+                "IncompleteBody", "The request body terminated unexpectedly: the client is gone.", status=400
+            ) from None
+        more = message["more_body"]
+        yield message["body"]
 
 
 def _joined(raw: Headers) -> dict[str, str]:

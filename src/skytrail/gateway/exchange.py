@@ -65,6 +65,10 @@ class Exchange:
             await edge(self.scope, self.receive, self.send)
         except (Disconnected, asyncio.CancelledError):
             self.protocol.transport.abort()
+        except ServiceError as error:
+            # What an answer was made of ended in its middle.
+            edge.log.warning("an answer broke off: %s", error)
+            self.protocol.transport.abort()
         except Exception:
             edge.log.exception("an answer broke off")
             self.protocol.transport.abort()
@@ -74,7 +78,8 @@ class Exchange:
 
     async def receive(self) -> dict[str, Any]:
         """The next piece of the body. A body that breaks off raises the error that the client is answered."""
-        if self.expect_continue and self.more_body and not self.protocol.transport.is_closing():
+        # Also before an empty body: a client that waited in vain takes the next answer for the one that it awaits.
+        if self.expect_continue and (self.more_body or not self.fed) and not self.protocol.transport.is_closing():
             self.protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.expect_continue = False
         if self.more_body and not self.body and not self.broken and not self.disconnected:

@@ -1,4 +1,4 @@
-"""Accounts, users, access keys and inline policies, as they are kept in state.
+"""Accounts, users and access keys, as they are kept in state.
 
 Names of users are compared without regard to case, so a user is kept under the lower-case name. An access key is
 kept under its id alone, since a request names nothing else; whose it is stands in it, and its owner lists it.
@@ -16,6 +16,7 @@ from ..storage.state import Kind, Reader
 from ..storage.store import Transaction
 from ..wire import arns
 from ..work.ids import Ids
+from . import key_ids
 from .principals import Identity
 from .secrets import Sealer
 
@@ -26,6 +27,8 @@ class Account(msgspec.Struct, frozen=True):
     created: float
     #: Ids of the root's access keys, oldest first.
     keys: tuple[str, ...] = ()
+    #: Another name of the account; no two accounts have the same.
+    alias: str = ""
 
 
 class User(msgspec.Struct, frozen=True):
@@ -36,6 +39,12 @@ class User(msgspec.Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
     #: Ids of its access keys, oldest first.
     keys: tuple[str, ...] = ()
+    #: The ARN of the managed policy that bounds its permissions; "" where none does.
+    boundary: str = ""
+    #: ARNs of the managed policies attached to it, in the order in which they were.
+    attached: tuple[str, ...] = ()
+    #: Names of the groups that it is in, in the order in which it joined them.
+    groups: tuple[str, ...] = ()
 
     def arn(self, account: str) -> str:
         return arns.format("iam", "", account, f"user{self.path}{self.name}")
@@ -63,8 +72,8 @@ ACCOUNTS = Kind("account", Account)
 USERS = Kind("iam-user", User)
 KEYS = Kind("iam-access-key", AccessKey)
 KEY_USES = Kind("iam-access-key-use", KeyUse)
-#: Inline policies' documents as they were put, under "user/policy".
-USER_POLICIES = Kind("iam-user-policy", str)
+#: Accounts' ids by their aliases.
+_ALIASES = Kind("iam-account-alias", str)
 _GENERATION = Kind("iam-generation", int)
 
 
@@ -72,7 +81,8 @@ def generation(reader: Reader) -> int | None:
     return reader.get(_GENERATION, "", "", "")
 
 
-def _touch(tx: Transaction) -> None:
+def touch(tx: Transaction) -> None:
+    """What `Authority` may have cached has changed."""
     # The writer's connection counts every change it makes: the value never comes again while this process lives,
     # not even after everything was deleted.
     tx.put(_GENERATION, "", "", "", tx.connection.total_changes)
@@ -104,6 +114,21 @@ def ensure_account(tx: Transaction, account_id: str, now: float) -> Account:
     return found
 
 
+def of_alias(reader: Reader, alias: str) -> str | None:
+    """The id of the account that has this alias."""
+    return reader.get(_ALIASES, "", "", alias)
+
+
+def set_alias(tx: Transaction, account_id: str, alias: str, now: float) -> None:
+    """Give the account this alias in place of what it had; "" for none."""
+    found = ensure_account(tx, account_id, now)
+    if found.alias:
+        tx.delete(_ALIASES, "", "", found.alias)
+    if alias:
+        tx.put(_ALIASES, "", "", alias, account_id)
+    tx.put(ACCOUNTS, "", "", account_id, msgspec.structs.replace(found, alias=alias))
+
+
 # Users
 
 
@@ -124,24 +149,19 @@ def users(reader: Reader, account_id: str) -> list[User]:
 
 def put_user(tx: Transaction, account_id: str, changed: User) -> None:
     tx.put(USERS, account_id, "", changed.name.lower(), changed)
-    _touch(tx)
+    touch(tx)
 
 
 def delete_user(tx: Transaction, account_id: str, name: str) -> None:
     tx.delete(USERS, account_id, "", name.lower())
-    _touch(tx)
+    touch(tx)
 
 
 def rename_user(tx: Transaction, account_id: str, old: User, new: User) -> None:
-    """Give a user another name or path; its keys and policies come along."""
+    """Give a user another name or path; its keys come along."""
     for key in keys_of(tx, old.keys):
         tx.put(KEYS, "", "", key.id, msgspec.structs.replace(key, user=new.name))
-    documents = dict(user_policies(tx, account_id, old.name))
-    for policy in documents:
-        tx.delete(USER_POLICIES, account_id, "", _policy_name(old.name, policy))
     tx.delete(USERS, account_id, "", old.name.lower())
-    for policy, document in documents.items():
-        tx.put(USER_POLICIES, account_id, "", _policy_name(new.name, policy), document)
     put_user(tx, account_id, new)
 
 
@@ -163,9 +183,9 @@ def create_key(
     tx: Transaction, account_id: str, owner: User | None, now: float, ids: Ids, sealer: Sealer
 ) -> tuple[AccessKey, str]:
     """A new active key of a user, or of the account's root, and its secret."""
-    key_id = ids.principal("AKIA")
+    key_id = key_ids.new("AKIA", account_id, ids)
     while key(tx, key_id) is not None:
-        key_id = ids.principal("AKIA")
+        key_id = key_ids.new("AKIA", account_id, ids)
     secret = ids.secret_key()
     made = AccessKey(
         id=key_id,
@@ -182,7 +202,7 @@ def create_key(
 
 def set_key_status(tx: Transaction, changed: AccessKey, status: KeyStatus) -> None:
     tx.put(KEYS, "", "", changed.id, msgspec.structs.replace(changed, status=status))
-    _touch(tx)
+    touch(tx)
 
 
 def delete_key(tx: Transaction, gone: AccessKey, now: float) -> None:
@@ -212,7 +232,7 @@ def _list_keys(
         return
     found = ensure_account(tx, account_id, now)
     tx.put(ACCOUNTS, "", "", account_id, msgspec.structs.replace(found, keys=change(found.keys)))
-    _touch(tx)
+    touch(tx)
 
 
 def key_use(reader: Reader, key_id: str) -> KeyUse | None:
@@ -222,32 +242,3 @@ def key_use(reader: Reader, key_id: str) -> KeyUse | None:
 def note_key_use(tx: Transaction, key_id: str, use: KeyUse) -> None:
     if key(tx, key_id) is not None:  # it may have been deleted since the call
         tx.put(KEY_USES, "", "", key_id, use)
-
-
-# Inline policies
-
-
-def user_policy(reader: Reader, account_id: str, user_name: str, policy: str) -> str | None:
-    return reader.get(USER_POLICIES, account_id, "", _policy_name(user_name, policy))
-
-
-def user_policies(reader: Reader, account_id: str, user_name: str) -> list[tuple[str, str]]:
-    """(name, document) in the order of names."""
-    prefix = _policy_name(user_name, "")
-    found = reader.list(USER_POLICIES, account_id, "", prefix=prefix, after=prefix)
-    return [(name.removeprefix(prefix), document) for name, document in found]
-
-
-def put_user_policy(tx: Transaction, account_id: str, user_name: str, policy: str, document: str) -> None:
-    tx.put(USER_POLICIES, account_id, "", _policy_name(user_name, policy), document)
-    _touch(tx)
-
-
-def delete_user_policy(tx: Transaction, account_id: str, user_name: str, policy: str) -> bool:
-    _touch(tx)
-    return tx.delete(USER_POLICIES, account_id, "", _policy_name(user_name, policy))
-
-
-def _policy_name(user_name: str, policy: str) -> str:
-    # Neither name can hold a slash.
-    return f"{user_name.lower()}/{policy}"

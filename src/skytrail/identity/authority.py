@@ -10,18 +10,21 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ..errors import StoreUnwritable
 from ..settings import Settings
-from ..storage.store import Store
+from ..storage.state import Reader
+from ..storage.store import Store, Transaction
 from ..work.clock import Clock
-from . import accounts, policy
+from . import accounts, holdings, policy, roles, sessions
 from .principals import Identity, root
 from .secrets import Sealer
 
-#: Key ids, known or not, and users' policies that are remembered.
+#: Key ids, known or not, and users and roles with their policies that are remembered.
 CACHED = 4096
+#: Sessions that are remembered, each with its token.
+SESSIONS_CACHED = 1024
 #: No access key's id is longer; whoever sends a longer one is not worth the memory to remember it.
 LONGEST_KEY_ID = 128
 #: A key's last use is written down at most this often.
@@ -37,8 +40,23 @@ class KnownKey:
     account: str
     secret: str
     active: bool
-    #: The account's root, or the user, with this key.
+    #: Whose key it is: an account's root, a user, a session.
     identity: Identity
+    #: When a session ends; None for long-term keys.
+    expires: float | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Standing:
+    """What a principal holds."""
+
+    policies: tuple[policy.Policy, ...] = ()
+    boundary: policy.Policy | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+#: Of whoever holds nothing, and of whoever may do everything: an account's root.
+_NOTHING, TRUSTED = Standing(), Standing((policy.EVERYTHING,))
 
 
 class Authority:
@@ -50,7 +68,9 @@ class Authority:
         self._generation: int | None = None
         self._may_be_stale = True
         self._keys: OrderedDict[str, KnownKey | None] = OrderedDict()
-        self._policies: OrderedDict[tuple[str, str], tuple[policy.Policy, ...]] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, bool], KnownKey] = OrderedDict()
+        #: By account, "user" or "role", and name.
+        self._standings: OrderedDict[tuple[str, str, str], Standing] = OrderedDict()
         self._noted: OrderedDict[str, float] = OrderedDict()
         store.on_commit(self._on_commit)
 
@@ -69,32 +89,64 @@ class Authority:
         _remember(self._keys, key_id, known)
         return known
 
-    def policies(self, account: str, user_name: str) -> tuple[policy.Policy, ...]:
-        """The identity-based policies of a user."""
+    def session(self, key_id: str, token: str, *, taken_at_its_word: bool = False) -> KnownKey | None:
+        """The temporary key of this token, whether it is over or not.
+
+        None where the token was not made here or is another key's, or the role or user behind it is there no more,
+        unless it is taken at its word.
+        """
         self._refresh()
-        cached = self._policies.get((account, user_name))
+        cached = self._sessions.get((token, taken_at_its_word))
         if cached is None:
-            documents = accounts.user_policies(self._store.read, account, user_name)
-            cached = tuple(policy.parse(document) for _, document in documents)
-            _remember(self._policies, (account, user_name), cached)
-        return cached
+            held = sessions.open_token(self._sealer, token)
+            if held is None or not (taken_at_its_word or sessions.exists(self._store.read, held)):
+                return None
+            identity = sessions.identity(self._store.read, held)
+            cached = KnownKey(held.key, held.account, held.secret, True, identity, held.expires)
+            _remember(self._sessions, (token, taken_at_its_word), cached, SESSIONS_CACHED)
+        self._sessions.move_to_end((token, taken_at_its_word))
+        return cached if cached.id == key_id else None
 
-    def user(self, account: str, name: str) -> accounts.User | None:
-        return accounts.user(self._store.read, account, name)
+    @property
+    def reader(self) -> Reader:
+        return self._store.read
 
-    def tags(self, identity: Identity) -> tuple[tuple[str, str], ...]:
-        """The tags of a user."""
-        found = self.user(identity.account, identity.user_name)
-        return found.tags if found is not None else ()
+    def standing(self, identity: Identity) -> Standing:
+        """What the user or role holds that calls, or that is behind the session that does."""
+        issuer = (identity.session.issuer if identity.session is not None else None) or {}
+        if identity.type == "IAMUser":
+            return self._standing(identity.account, "user", identity.user_name)
+        if identity.type == "AssumedRole" and "userName" in issuer:
+            return self._standing(identity.account, "role", issuer["userName"])
+        if identity.type == "FederatedUser" and issuer.get("type") == "IAMUser":
+            return self._standing(identity.account, "user", issuer["userName"])
+        is_root = identity.type == "Root" or (identity.type == "FederatedUser" and issuer.get("type") == "Root")
+        return TRUSTED if is_root else _NOTHING
+
+    def policies(self, account: str, user_name: str) -> tuple[policy.Policy, ...]:
+        """The identity-based policies of a user, those of its groups among them."""
+        return self._standing(account, "user", user_name).policies
 
     def note_use(self, known: KnownKey, service: str, region: str) -> None:
-        """Write down when the key was used, without waiting for it: a use that is lost in a crash costs a minute."""
+        """Write down when the key, or a session's role, was used, without waiting for it: a use that is lost in a
+        crash costs a minute."""
         now = self.clock.time()
-        if abs(now - self._noted.get(known.id, float("-inf"))) < USE_SECONDS:
+        session = known.identity.session
+        issuer = session.issuer if session is not None else None
+        if session is not None and (issuer is None or issuer["type"] != "Role"):
             return
-        _remember(self._noted, known.id, now)
-        use = accounts.KeyUse(time=now, service=service, region=region)
-        self._store.submit(lambda tx: accounts.note_key_use(tx, known.id, use)).add_done_callback(_forget)
+        user = issuer["arn"] if issuer is not None else known.id
+        if abs(now - self._noted.get(user, float("-inf"))) < USE_SECONDS:
+            return
+        _remember(self._noted, user, now)
+
+        def note(tx: Transaction) -> None:
+            if issuer is not None:
+                roles.note_use(tx, known.account, issuer["userName"], roles.RoleUse(time=now, region=region))
+            else:
+                accounts.note_key_use(tx, known.id, accounts.KeyUse(time=now, service=service, region=region))
+
+        self._store.submit(note).add_done_callback(_forget)
 
     # Inside
 
@@ -108,8 +160,30 @@ class Authority:
         if generation != self._generation:
             self._generation = generation
             self._keys.clear()
-            self._policies.clear()
+            self._sessions.clear()
+            self._standings.clear()
         self._may_be_stale = False
+
+    def _standing(self, account: str, kind: Literal["user", "role"], name: str) -> Standing:
+        self._refresh()
+        cached = self._standings.get((account, kind, name))
+        if cached is None:
+            cached = self._read_standing(account, kind, name)
+            _remember(self._standings, (account, kind, name), cached)
+        self._standings.move_to_end((account, kind, name))
+        return cached
+
+    def _read_standing(self, account: str, kind: Literal["user", "role"], name: str) -> Standing:
+        reader = self._store.read
+        found: accounts.User | roles.Role | None
+        if kind == "user":
+            found, held = accounts.user(reader, account, name), holdings.of_user(reader, account, name)
+        else:
+            found, held = roles.role(reader, account, name), holdings.of_role(reader, account, name)
+        if found is None or held is None:
+            return _NOTHING
+        boundary = policy.kept(held.boundary) if held.boundary is not None else None
+        return Standing(tuple(policy.kept(document) for document in held.documents), boundary, found.tags)
 
     def _read_key(self, key_id: str) -> KnownKey | None:
         reader = self._store.read
@@ -127,9 +201,9 @@ class Authority:
         return KnownKey(key_id, found.account, secret, found.status == "Active", identity)
 
 
-def _remember(cache: OrderedDict[K, V], name: K, value: V) -> None:
+def _remember(cache: OrderedDict[K, V], name: K, value: V, most: int | None = None) -> None:
     cache[name] = value
-    if len(cache) > CACHED:
+    if len(cache) > (CACHED if most is None else most):
         cache.popitem(last=False)
 
 

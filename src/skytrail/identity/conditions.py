@@ -1,4 +1,4 @@
-"""The Condition element of a policy: every operator of IAM, over the global condition keys that Skytrail knows.
+"""The Condition element of a policy: every operator of IAM, over the condition keys of `condition_keys`.
 
 A key or operator that is not known is refused when the policy is put: a condition is never left out.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import ipaddress
 import re
 from collections.abc import Callable
@@ -16,31 +17,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 from ..errors import MalformedPolicy
+from .condition_keys import is_known
 from .patterns import Context, Pattern, arn_parts
-
-#: Keys that every request has, or is known not to have.
-KEYS = frozenset(
-    {
-        "aws:currenttime",
-        "aws:epochtime",
-        "aws:multifactorauthage",
-        "aws:multifactorauthpresent",
-        "aws:principalaccount",
-        "aws:principalarn",
-        "aws:principalisawsservice",
-        "aws:principaltype",
-        "aws:referer",
-        "aws:requestedregion",
-        "aws:securetransport",
-        "aws:sourceip",
-        "aws:tokenissuetime",
-        "aws:useragent",
-        "aws:userid",
-        "aws:username",
-        "aws:viaawsservice",
-    }
-)
-KEY_PREFIXES = ("aws:principaltag/",)
 
 T = TypeVar("T")
 
@@ -75,11 +53,6 @@ class Condition:
         if self.quantifier == "foranyvalue" or (not self.quantifier and not self.negated):
             return any(fitting)
         return all(fitting)
-
-
-def is_known(key: str) -> bool:
-    """Whether the condition key (in lower case) can be evaluated."""
-    return key in KEYS or any(key.startswith(prefix) and len(key) > len(prefix) for prefix in KEY_PREFIXES)
 
 
 def parse(element: Any, *, variables: bool) -> tuple[Condition, ...]:
@@ -141,8 +114,10 @@ def _texts(operator: str, key: str, values: Any) -> list[str]:
 def _string(text: str, variables: bool, *, wild: bool = False, fold: bool = False) -> Test:
     pattern = Pattern(text, variables=variables, wild=wild, fold=fold)
     check_variables(pattern)
-    if fold:
+    if fold and pattern.variables:
         return lambda value, context: pattern.matches(value.lower(), _lower(context)) is True
+    if fold:
+        return lambda value, context: pattern.matches(value.lower(), context) is True
     return lambda value, context: pattern.matches(value, context) is True
 
 
@@ -201,9 +176,13 @@ def _number(text: str) -> Decimal:
     return number
 
 
+@functools.lru_cache(maxsize=1024)
 def _date(text: str) -> float:
+    """Seconds of the epoch, or a date of ISO 8601, which may lack the day, the time or its zone."""
     if re.fullmatch(r"-?\d{1,15}(\.\d+)?", text, re.ASCII):
         return float(text)
+    if re.fullmatch(r"\d{4}-\d\d", text, re.ASCII):
+        text += "-01"
     when = datetime.fromisoformat(text)
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
@@ -214,7 +193,11 @@ def _bool(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _is(text: str, _: bool) -> Test:
+def _is(text: str, variables: bool) -> Test:
+    pattern = Pattern(text, variables=variables, wild=False, fold=True)
+    if pattern.variables:
+        check_variables(pattern)
+        return lambda value, context: pattern.matches(value.lower(), _lower(context)) is True
     wanted = "true" if _bool(text) else "false"
     return lambda value, _: value.lower() == wanted
 
@@ -241,14 +224,20 @@ def _address(text: str, _: bool) -> Test:
         raise MalformedPolicy(f"The value {text} of a condition is not an IP address or a CIDR range.") from error
 
     def test(value: str, _: Context) -> bool:
-        try:
-            address = ipaddress.ip_address(value)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return (mapped or address) in network
+        address = _ip(value)
+        return address is not None and address in network
 
     return test
+
+
+@functools.lru_cache(maxsize=1024)
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address of version 4 that is mapped into version 6 is what it stands for."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _comparisons(

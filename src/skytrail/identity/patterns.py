@@ -20,6 +20,16 @@ _VARIABLE_OR_COLON = re.compile(f"{_VARIABLE.pattern}|:")
 _ESCAPES = frozenset("*?$")
 
 
+class _Sign:
+    """A wildcard; there is one of each, and they are compared by identity."""
+
+    __slots__ = ()
+
+
+_STAR, _ANY = _Sign(), _Sign()
+_SIGNS = {"*": _STAR, "?": _ANY}
+
+
 @dataclass(slots=True, frozen=True)
 class Variable:
     key: str
@@ -37,22 +47,24 @@ class Pattern:
         self.wild = wild
         self._parts = _parse(text.lower() if fold else text, variables, wild)
         self.variables = tuple(part for part in self._parts if isinstance(part, Variable))
-        self._test = None if self.variables else _tester([part for part in self._parts if isinstance(part, str)])
+        self._test = (
+            None if self.variables else _tester([part for part in self._parts if not isinstance(part, Variable)])
+        )
 
     def matches(self, text: str, context: Context) -> bool | None:
         """None where a variable of the pattern has no value in this request."""
         if self._test is not None:
             return self._test(text)
-        filled: list[str] = []
+        filled: list[str | _Sign] = []
         for part in self._parts:
-            if isinstance(part, str):
+            if not isinstance(part, Variable):
                 filled.append(part)
                 continue
             values = context.get(part.key)
             if values is not None and len(values) == 1:
-                filled.append(re.escape(values[0]))
+                filled.append(values[0])
             elif part.default is not None:
-                filled.append(re.escape(part.default))
+                filled.append(part.default)
             else:
                 return None
         return _tester(filled)(text)
@@ -73,43 +85,52 @@ def arn_parts(text: str, *, variables: bool) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _parse(text: str, variables: bool, wild: bool) -> list[str | Variable]:
-    """Parts: regular expressions of literal text, the signs "*" and "?", variables."""
-    parts: list[str | Variable] = []
+def _parse(text: str, variables: bool, wild: bool) -> list[str | _Sign | Variable]:
+    """Parts: literal text, signs, variables."""
+    parts: list[str | _Sign | Variable] = []
     position = 0
     for match in _VARIABLE.finditer(text) if variables else ():
         parts += _signs(text[position : match.start()], wild)
         position = match.end()
         key = match[1].strip()
         if key in _ESCAPES and match[2] is None:
-            parts.append(re.escape(key))
+            parts.append(key)
         else:
             parts.append(Variable(key.lower(), match[2]))
     return parts + _signs(text[position:], wild)
 
 
-def _signs(text: str, wild: bool) -> list[str | Variable]:
+def _signs(text: str, wild: bool) -> list[str | _Sign | Variable]:
     if not wild:
-        return [re.escape(text)] if text else []
-    return [part if part in ("*", "?") else re.escape(part) for part in re.split(r"([*?])", text) if part]
+        return [text] if text else []
+    return [_SIGNS.get(part, part) for part in re.split(r"([*?])", text) if part]
 
 
-def _tester(parts: list[str]) -> Callable[[str], bool]:
-    if parts == ["*"]:
+def _tester(parts: list[str | _Sign]) -> Callable[[str], bool]:
+    """Most patterns are plain text, or plain text and a star, and need no regular expression."""
+    if parts == [_STAR]:
         return lambda _: True
+    plain = "".join(part for part in parts if isinstance(part, str))
+    signs = [part for part in parts if isinstance(part, _Sign)]
+    if not signs:
+        return lambda text: text == plain
+    if signs == [_STAR] and parts[-1] is _STAR:
+        return lambda text: text.startswith(plain)
     expression = _expression(tuple(parts))
     return lambda text: expression.fullmatch(text) is not None
 
 
 @functools.lru_cache(maxsize=1024)
-def _expression(parts: tuple[str, ...]) -> re.Pattern[str]:
+def _expression(parts: tuple[str | _Sign, ...]) -> re.Pattern[str]:
     """Each run between two stars is taken at its first place for good, so nothing is tried twice."""
     runs: list[str] = [""]
     for part in parts:
-        if part == "*":
+        if part is _STAR:
             runs.append("")
+        elif isinstance(part, str):
+            runs[-1] += re.escape(part)
         else:
-            runs[-1] += "." if part == "?" else part
+            runs[-1] += "."
     if len(runs) == 1:
         return re.compile(runs[0], re.DOTALL)
     middle = "".join(f"(?>.*?{run})" for run in runs[1:-1] if run)

@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
+from ..call import Call
+from ..identity.demands import Demand
 from ..wire.routing import Route
-from . import cloudtrail, iam, kms, sqs, sts
-from .engines import Handler, Operations, Outcome
+from ..work import outbox
+from . import cloudtrail, iam, kms, lambda_, s3, sns, sqs, sts
+from .engines import Demands, Engines, Handler, Operations, Outcome
 
-__all__ = ["ROOMS", "SCHEMAS", "Outcome", "handler", "lenient"]
+__all__ = ["ROOMS", "SCHEMAS", "STARTS", "STOPS", "Outcome", "demands", "handler", "lenient"]
 
 #: Service name in botocore -> its operations.
 ROOMS: Mapping[str, Operations] = {
     "cloudtrail": cloudtrail.OPERATIONS,
     "iam": iam.OPERATIONS,
     "kms": kms.OPERATIONS,
+    "lambda": lambda_.OPERATIONS,
+    "s3": s3.OPERATIONS,
+    "sns": sns.OPERATIONS,
     "sqs": sqs.OPERATIONS,
     "sts": sts.OPERATIONS,
 }
 
-#: Service name -> the steps of its own tables, where it has any.
-SCHEMAS: Mapping[str, Sequence[str]] = {"sqs": sqs.SCHEMA}
+#: The steps of the tables that are not the store's own: the outbox's, and by service name the rooms'.
+SCHEMAS: Mapping[str, Sequence[str]] = {
+    "lambda": lambda_.SCHEMA,
+    "outbox": outbox.SCHEMA,
+    "s3": s3.SCHEMA,
+    "sns": sns.SCHEMA,
+    "sqs": sqs.SCHEMA,
+}
 
-_LENIENT: Mapping[str, Collection[str]] = {"cloudtrail": cloudtrail.LENIENT, "sqs": sqs.LENIENT}
+_LENIENT: Mapping[str, Collection[str]] = {"cloudtrail": cloudtrail.LENIENT, "s3": s3.LENIENT, "sqs": sqs.LENIENT}
+
+#: What rooms do besides answering calls: begun when the server starts, ended when it stops.
+STARTS: Sequence[Callable[[Engines], None]] = (lambda_.start, s3.start, sns.start, sqs.start)
+STOPS: Sequence[Callable[[Engines], Awaitable[None]]] = (
+    lambda_.stop,
+    s3.stop,
+    sns.stop,
+)
+
+#: Service name -> what its calls demand, where the service knows more of it than the model does.
+_DEMANDS: Mapping[str, Demands] = {
+    "kms": kms.demands,
+    "lambda": lambda_.demands,
+    "s3": s3.demands,
+    "sns": sns.demands,
+    "sqs": sqs.demands,
+    "sts": sts.demands,
+}
+
+
+def demands(call: Call, engines: Engines) -> Sequence[Demand] | None:
+    assert call.route is not None
+    of_service = _DEMANDS.get(call.route.service.name)
+    return of_service(call, engines) if of_service is not None else None
 
 
 def handler(route: Route) -> Handler | None:

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..call import Call, Change
-from ..errors import ServiceError
+from ..identity.demands import Demand
 from ..identity.secrets import Sealer
 from ..settings import Settings
 from ..storage.columns import Columns
+from ..storage.objects import Objects
 from ..storage.store import Store
 from ..work.clock import Clock
 from ..work.column_writer import ColumnWriter
 from ..work.ids import Ids
+from ..work.outbox import Outbox
+
+
+class Internal(Protocol):
+    """Our services' own calls, to each other and to whatever stands in another's place: each is authorized (in
+    enforced mode) and recorded like any other call. They return the operation's output, or raise its ServiceError."""
+
+    async def call(
+        self,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        principal: str,
+        account: str,
+        region: str,
+        source_arn: str = "",
+    ) -> dict[str, Any]:
+        """As a service itself, such as `sns.amazonaws.com`, in the resource's account; `source_arn` is the resource
+        that it acts for, whose account is aws:SourceAccount."""
+        ...
+
+    async def forward(
+        self,
+        call: Call,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        by: str,
+        region: str = "",
+    ) -> dict[str, Any]:
+        """As the caller of `call`, with the caller's permissions, through the service `by`."""
+        ...
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,15 +63,17 @@ class Engines:
     columns: Columns
     column_writer: ColumnWriter
     sealer: Sealer
-
-
-def refuse_unevaluated(engines: Engines, what: str, code: str) -> None:
-    """Where permissions are enforced, what would grant or deny and cannot be evaluated yet is not taken."""
-    if engines.settings.server.mode == "enforced":
-        raise ServiceError(code, f"{what} are not evaluated yet, so enforced mode does not take them.")
+    objects: Objects
+    outbox: Outbox
+    internal: Internal
+    permits: Permits
 
 
 Outcome = dict[str, Any] | Change
 Handler = Callable[[Call, Any, Engines], Outcome | Awaitable[Outcome]]
+#: Which of some demands the call's caller may have, where a refusal is answered for each resource by itself.
+Permits = Callable[[Call, Sequence[Demand]], list[bool]]
+#: What a call of a service demands, where its service knows better than the model; None where it does not.
+Demands = Callable[[Call, Engines], Sequence[Demand] | None]
 #: By the operations' names.
 Operations = Mapping[str, Handler]

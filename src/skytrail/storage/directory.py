@@ -50,6 +50,10 @@ class DataDirectory:
     def columns(self) -> Path:
         return self.path / "columns"
 
+    @property
+    def objects(self) -> Path:
+        return self.path / "objects"
+
     def close(self) -> None:
         os.close(self._lock)
 

@@ -27,6 +27,8 @@ _STEPS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE TABLE rooms (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    # The records of writes to upstreams whose outcome is not known yet.
+    "CREATE TABLE intents (event TEXT PRIMARY KEY, record BLOB NOT NULL);",
 )
 
 VERSION = len(_STEPS)

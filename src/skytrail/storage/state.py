@@ -44,8 +44,8 @@ class Reader:
         """(name, resource) in the order of names, after the name `after`."""
         rows = self.connection.execute(
             "SELECT name, body FROM resources WHERE kind = ? AND account = ? AND region = ?"
-            " AND name > ? AND substr(name, 1, length(?)) = ? ORDER BY name LIMIT ?",
-            (kind.name, account, region, after, prefix, prefix, limit),
+            " AND name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?",
+            (kind.name, account, region, after, prefix, prefix + "\U0010ffff", limit),
         )
         return [(name, kind.decode(body)) for name, body in rows]
 

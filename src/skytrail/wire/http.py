@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .bodies import Body
 
 
 @dataclass(slots=True)
@@ -18,6 +22,8 @@ class Request:
     query: str
     headers: Mapping[str, str]
     body: bytes = b""
+    #: The body, where it is read as it comes; then `body` is empty.
+    stream: Body | None = None
 
 
 @dataclass(slots=True)

@@ -116,6 +116,23 @@ def identify(request: Request) -> Route:
     )
 
 
+def streams(request: Request) -> bool:
+    """Whether the request's body is read as it comes: an object's. Its signature does not need the whole body."""
+    if request.method not in ("PUT", "POST") or "x-amz-target" in request.headers:
+        return False
+    try:
+        route = identify(request)
+    except UnknownCall:
+        return False
+    shape = route.operation.input_shape
+    payload = shape.serialization.get("payload") if shape is not None else None
+    return (
+        route.service.signing_name in sigv4.PATH_AS_SENT
+        and payload is not None
+        and bool(shape.members[payload].serialization.get("streaming"))
+    )
+
+
 def scope_of(request: Request) -> Scope | None:
     authorization = request.headers.get("authorization", "")
     start = authorization.find("Credential=")

@@ -443,14 +443,19 @@ def _check_payload(signature: Signature, request: Request, s3: bool) -> None:
             status=400,
             members={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": payload_hash},
         )
+    if s3 and request.stream is not None:
+        request.stream.expect(payload_hash, lambda computed: _other_payload(payload_hash, computed))
+        return
     computed = _body_hash(request)
     if hmac.compare_digest(computed.encode(), payload_hash.encode()):
         return
-    if s3:
-        raise ServiceError(
-            "XAmzContentSHA256Mismatch",
-            "The provided 'x-amz-content-sha256' header does not match what was computed.",
-            status=400,
-            members={"ClientComputedContentSHA256": payload_hash, "S3ComputedContentSHA256": computed},
-        )
-    raise mismatch(signature)
+    raise _other_payload(payload_hash, computed) if s3 else mismatch(signature)
+
+
+def _other_payload(claimed: str, computed: str) -> ServiceError:
+    return ServiceError(
+        "XAmzContentSHA256Mismatch",
+        "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        status=400,
+        members={"ClientComputedContentSHA256": claimed, "S3ComputedContentSHA256": computed},
+    )

@@ -92,7 +92,8 @@ class Clock:
         return timer
 
     def settle_with(self, settler: Job) -> None:
-        """`advance` awaits `settler` after each job, so that what the job caused has happened too."""
+        """`advance` awaits `settler` before time moves on and after each job, so that whatever has been caused has
+        happened too."""
         self._settlers.append(settler)
 
     # Driving
@@ -139,6 +140,7 @@ class Clock:
         ran = 0
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
+        await self._settle()
         while self._timers and self._timers[0][0] <= target:
             when, _, timer = heapq.heappop(self._timers)
             if timer.cancelled:

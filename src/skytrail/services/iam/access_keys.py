@@ -11,7 +11,8 @@ from ...identity.accounts import AccessKey, User
 from ...storage.state import Reader
 from ...storage.store import Transaction
 from ..engines import Engines
-from .common import addressed_user, moment, page
+from . import quotas
+from .common import addressed_user, exceeded, missing, moment, page
 
 if TYPE_CHECKING:
     from types_boto3_iam.type_defs import (
@@ -22,16 +23,14 @@ if TYPE_CHECKING:
         UpdateAccessKeyRequestTypeDef,
     )
 
-KEYS_PER_USER = 2
-
 
 def create_access_key(call: Call, request: CreateAccessKeyRequestTypeDef, engines: Engines) -> Change:
     now = engines.clock.time()
 
     def apply(tx: Transaction) -> dict[str, Any]:
         owner = addressed_user(tx, call, request.get("UserName"))
-        if len(_ids(tx, call.account, owner)) >= KEYS_PER_USER:
-            raise ServiceError("LimitExceededException", f"Cannot exceed quota for AccessKeysPerUser: {KEYS_PER_USER}")
+        if len(_ids(tx, call.account, owner)) >= quotas.ACCESS_KEYS_PER_USER:
+            raise exceeded("AccessKeysPerUser", quotas.ACCESS_KEYS_PER_USER)
         key, secret = accounts.create_key(tx, call.account, owner, now, engines.ids, engines.sealer)
         return {"AccessKey": {**_shown(key), "SecretAccessKey": secret}}
 
@@ -100,7 +99,7 @@ def _addressed_key(reader: Reader, call: Call, user_name: str | None, key_id: st
     owner = addressed_user(reader, call, user_name)
     key = accounts.key(reader, key_id)
     if key is None or key_id not in _ids(reader, call.account, owner):
-        raise ServiceError("NoSuchEntityException", f"The Access Key with id {key_id} cannot be found.")
+        raise missing(f"The Access Key with id {key_id} cannot be found.")
     return key
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ...call import Call, Change
 from ...errors import ServiceError
-from ...identity import accounts
+from ...identity import accounts, inline
 from ...identity.accounts import User
 from ...storage.store import Transaction
 from ..engines import Engines
-from .common import addressed_user, existing_user, moment, page
+from . import holders, login_profiles, quotas, tags
+from .common import addressed_user, conflict, exceeded, existing_user, moment, page, taken
 
 if TYPE_CHECKING:
     from types_boto3_iam.type_defs import (
@@ -21,37 +21,31 @@ if TYPE_CHECKING:
         DeleteUserRequestTypeDef,
         GetUserRequestTypeDef,
         ListUsersRequestTypeDef,
-        TagTypeDef,
         UpdateUserRequestTypeDef,
     )
-
-USERS_PER_ACCOUNT = 5000
 
 
 def create_user(call: Call, request: CreateUserRequestTypeDef, engines: Engines) -> Change:
     account, name = call.account, request["UserName"]
-    if "PermissionsBoundary" in request:
-        raise ServiceError(
-            "InvalidInputException", "Permissions boundaries are not supported: the user would not be bounded by it."
-        )
     user = User(
         name=name,
         id=engines.ids.principal("AIDA"),
         path=request.get("Path", "/"),
         created=engines.clock.time(),
-        tags=_tags(request.get("Tags", ())),
+        tags=tags.checked(request.get("Tags", ())),
+        boundary=request.get("PermissionsBoundary", ""),
     )
 
     def apply(tx: Transaction) -> dict[str, Any]:
         if accounts.same_user(tx, account, name) is not None:
             raise _already_exists(name)
-        if tx.count(accounts.USERS, account, "") >= USERS_PER_ACCOUNT:
-            raise ServiceError(
-                "LimitExceededException", f"Cannot exceed quota for UsersPerAccount: {USERS_PER_ACCOUNT}"
-            )
+        if tx.count(accounts.USERS, account, "") >= quotas.USERS:
+            raise exceeded("UsersPerAccount", quotas.USERS)
+        if user.boundary:
+            holders.check_boundary(tx, account, user.boundary)
         accounts.ensure_account(tx, account, user.created)
         accounts.put_user(tx, account, user)
-        return {"User": _shown(account, user, tags=True)}
+        return {"User": _shown(account, user)}
 
     return Change(apply)
 
@@ -60,7 +54,7 @@ def get_user(call: Call, request: GetUserRequestTypeDef, engines: Engines) -> di
     reader = engines.store.read
     user = addressed_user(reader, call, request.get("UserName"))
     if user is not None:
-        return {"User": _shown(call.account, user, tags=True)}
+        return {"User": _shown(call.account, user)}
     shown: dict[str, Any] = {"UserId": call.account, "Arn": call.identity.arn}
     account = accounts.account(reader, call.account)
     if account is not None:
@@ -71,7 +65,7 @@ def get_user(call: Call, request: GetUserRequestTypeDef, engines: Engines) -> di
 def list_users(call: Call, request: ListUsersRequestTypeDef, engines: Engines) -> dict[str, Any]:
     prefix = request.get("PathPrefix", "/")
     users = [user for user in accounts.users(engines.store.read, call.account) if user.path.startswith(prefix)]
-    return page(call, engines, "Users", users, lambda user: user.name.lower(), lambda user: _shown(call.account, user))
+    return page(call, engines, "Users", users, lambda user: user.name.lower(), lambda user: listed(call.account, user))
 
 
 def update_user(call: Call, request: UpdateUserRequestTypeDef, engines: Engines) -> Change:
@@ -82,10 +76,12 @@ def update_user(call: Call, request: UpdateUserRequestTypeDef, engines: Engines)
         new = msgspec.structs.replace(
             old, name=request.get("NewUserName", old.name), path=request.get("NewPath", old.path)
         )
-        taken = accounts.same_user(tx, account, new.name)
-        if taken is not None and taken.id != old.id:
+        same = accounts.same_user(tx, account, new.name)
+        if same is not None and same.id != old.id:
             raise _already_exists(new.name)
         accounts.rename_user(tx, account, old, new)
+        inline.rename(tx, account, "user", old.name, new.name)
+        login_profiles.rename(tx, account, old.name, new.name)
         return {}
 
     return Change(apply)
@@ -97,38 +93,35 @@ def delete_user(call: Call, request: DeleteUserRequestTypeDef, engines: Engines)
     def apply(tx: Transaction) -> dict[str, Any]:
         user = existing_user(tx, account, name)
         if user.keys:
-            raise ServiceError("DeleteConflictException", "Cannot delete entity, must delete access keys first.")
-        if accounts.user_policies(tx, account, name):
-            raise ServiceError("DeleteConflictException", "Cannot delete entity, must delete policies first.")
+            raise conflict("Cannot delete entity, must delete access keys first.")
+        if login_profiles.profile(tx, account, name) is not None:
+            raise conflict("Cannot delete entity, must delete login profile first.")
+        if user.groups:
+            raise conflict("Cannot delete entity, must remove users from group first.")
+        if user.attached:
+            raise conflict("Cannot delete entity, must detach all policies first.")
+        if inline.documents(tx, account, "user", name):
+            raise conflict("Cannot delete entity, must delete policies first.")
         accounts.delete_user(tx, account, name)
         return {}
 
     return Change(apply)
 
 
-def _already_exists(name: str) -> ServiceError:
-    return ServiceError("EntityAlreadyExistsException", f"User with name {name} already exists.")
-
-
-def _tags(given: Sequence[TagTypeDef]) -> tuple[tuple[str, str], ...]:
-    if any(text.lower().startswith("aws:") for tag in given for text in (tag["Key"], tag["Value"])):
-        raise ServiceError("InvalidInputException", "Tags that begin with aws: are reserved for AWS.")
-    if len({tag["Key"].lower() for tag in given}) != len(given):
-        raise ServiceError(
-            "InvalidInputException", "Duplicate tag keys found. Please note that Tag keys are case insensitive."
-        )
-    return tuple((tag["Key"], tag["Value"]) for tag in given)
-
-
-def _shown(account: str, user: User, *, tags: bool = False) -> dict[str, Any]:
-    """Lists of users leave their tags out."""
-    shown: dict[str, Any] = {
+def listed(account: str, user: User) -> dict[str, Any]:
+    """Lists of users leave their tags and boundaries out."""
+    return {
         "Path": user.path,
         "UserName": user.name,
         "UserId": user.id,
         "Arn": user.arn(account),
         "CreateDate": moment(user.created),
     }
-    if tags and user.tags:
-        shown["Tags"] = [{"Key": key, "Value": value} for key, value in user.tags]
-    return shown
+
+
+def _shown(account: str, user: User) -> dict[str, Any]:
+    return {**listed(account, user), **holders.shown_boundary(user), **tags.shown(user.tags)}
+
+
+def _already_exists(name: str) -> ServiceError:
+    return taken(f"User with name {name} already exists.")

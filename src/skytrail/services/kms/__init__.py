@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from ..engines import Operations
 from . import aliases, encryption, grants, lifecycle, macs, policies, rotation, tags
-from .grants import Grant, grants_of, permits
+from .demands import demands
 from .keys import purge
-from .managed import managed_key
-from .naming import key_arns
-from .policies import policy_of
 
-__all__ = ["OPERATIONS", "Grant", "grants_of", "key_arns", "managed_key", "permits", "policy_of", "purge"]
+__all__ = ["OPERATIONS", "demands", "purge"]
 
 OPERATIONS: Operations = {
     "CancelKeyDeletion": lifecycle.cancel_key_deletion,

@@ -20,6 +20,13 @@ from .keys import ALIASES, Key
 
 ALIAS_PREFIX, RESERVED_PREFIX = "alias/", "alias/aws/"
 
+#: Operations that may be about another account's key: its policy has been asked before they are performed.
+_SHARED = frozenset(
+    {
+        "CreateGrant", "Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext",
+        "GenerateMac", "GetKeyRotationStatus", "ListGrants", "ReEncrypt", "RetireGrant", "RevokeGrant", "VerifyMac",
+    }
+)  # fmt: skip
 _KEY_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32}")
 
 
@@ -44,22 +51,22 @@ def change(call: Call, apply: Callable[[Transaction], dict[str, Any] | None]) ->
 def addressed(reader: Reader, call: Call, text: str, *, aliases: bool = False) -> Key:
     """The key of an id or ARN, and with `aliases` of an alias' name or ARN; the record tells of it."""
     account, resource = _place(call, text, aliases=aliases)
-    if account != call.account:
-        # A key of another account answers only to whom its own policy lets in.
+    assert call.route is not None
+    if account != call.account and call.route.operation.name not in _SHARED:
         deny(call, text)
     if resource.startswith(ALIAS_PREFIX):
         if not aliases:
             raise ServiceError("NotFoundException", f"Invalid keyId {text}")
-        key = behind_alias(reader, call, resource)
+        key = behind_alias(reader, call, resource, account)
         if key is None:
             raise alias_not_found(call, resource)
     else:
         key_id = resource.removeprefix("key/")
         if not _KEY_ID.fullmatch(key_id):
             raise ServiceError("NotFoundException", f"Invalid keyId {key_id}")
-        key = keys.found(reader, call.account, call.region, key_id.lower(), call.received)
+        key = keys.found(reader, account, call.region, key_id.lower(), call.received)
         if key is None:
-            arn = keys.arn(call.account, call.region, f"key/{key_id}")
+            arn = keys.arn(account, call.region, f"key/{key_id}")
             raise ServiceError("NotFoundException", f"Key '{arn}' does not exist")
     note(call, key)
     return key
@@ -89,9 +96,10 @@ def alias_of(call: Call, text: str) -> str | None:
     return name if name.startswith(ALIAS_PREFIX) else None
 
 
-def behind_alias(reader: Reader, call: Call, name: str) -> Key | None:
-    alias = reader.get(ALIASES, call.account, call.region, name)
-    return None if alias is None else keys.found(reader, call.account, call.region, alias.key, call.received)
+def behind_alias(reader: Reader, call: Call, name: str, account: str = "") -> Key | None:
+    owner = account or call.account
+    alias = reader.get(ALIASES, owner, call.region, name)
+    return None if alias is None else keys.found(reader, owner, call.region, alias.key, call.received)
 
 
 def alias_not_found(call: Call, name: str) -> ServiceError:

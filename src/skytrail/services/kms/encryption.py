@@ -235,9 +235,7 @@ def _key_of(reader: Reader, call: Call, sealed: blob.Blob, named: Key | None) ->
                 "The key ID in the request does not identify a CMK that can perform this operation.",
             )
         return named
-    key = None
-    if sealed.account == call.account:
-        key = keys.found(reader, call.account, call.region, sealed.key_id, call.received)
+    key = keys.found(reader, sealed.account, call.region, sealed.key_id, call.received)
     if key is None:
         raise ServiceError(
             "AccessDeniedException",

@@ -17,7 +17,7 @@ from ...storage.state import Kind, Reader
 from ...storage.store import Transaction
 from ...wire import arns
 from ...work.ids import Ids
-from ..engines import Engines, Outcome, refuse_unevaluated
+from ..engines import Engines, Outcome
 from . import keys
 from .common import addressed, change, invalid, moment, page, refuse_dry_run, usable
 from .keys import Key
@@ -99,10 +99,9 @@ def permits(grant: Grant, operation: str, grantee: str, context: Mapping[str, st
 
 
 def create_grant(call: Call, request: CreateGrantRequestTypeDef, engines: Engines) -> Change:
-    refuse_unevaluated(engines, "Grants", "UnsupportedOperationException")
     check_tokens(engines, request.get("GrantTokens", ()))
-    grantee, grantee_is_service = _principal(request, "Grantee")
-    retiring, retiring_is_service = _principal(request, "Retiring")
+    grantee, grantee_is_service = _principal(call, request, "Grantee")
+    retiring, retiring_is_service = _principal(call, request, "Retiring")
     if not grantee:
         raise invalid("Please specify either GranteePrincipal or GranteeServicePrincipal.")
     constraints: Mapping[str, Any] = request.get("Constraints", {})
@@ -136,7 +135,7 @@ def list_grants(call: Call, request: ListGrantsRequestTypeDef, engines: Engines)
     key = addressed(reader, call, request["KeyId"])
     if "GrantId" in request:
         _check_id(request["GrantId"])
-    grantee, _ = _principal(request, "Grantee")
+    grantee, _ = _principal(call, request, "Grantee")
 
     def items(after: str) -> Iterator[tuple[str, Any]]:
         for name, grant in keys.rows(reader, GRANTS, key.account, key.region, prefix=f"{key.id}/", after=after):
@@ -148,7 +147,7 @@ def list_grants(call: Call, request: ListGrantsRequestTypeDef, engines: Engines)
 
 def list_retirable_grants(call: Call, request: ListRetirableGrantsRequestTypeDef, engines: Engines) -> Outcome:
     reader = engines.store.read
-    retiring, _ = _principal(request, "Retiring")
+    retiring, _ = _principal(call, request, "Retiring")
     if not retiring:
         raise invalid("Please specify either RetiringPrincipal or RetiringServicePrincipal.")
 
@@ -219,7 +218,12 @@ def _same_name(grant: Grant) -> str:
 # Input
 
 
-def _principal(request: Mapping[str, Any], role: str) -> tuple[str, bool]:
+def principal(text: str, region: str) -> str:
+    """An account's id stands for its root."""
+    return arns.format("iam", "", text, "root", arns.partition_of(region)) if arns.is_account(text) else text
+
+
+def _principal(call: Call, request: Mapping[str, Any], role: str) -> tuple[str, bool]:
     """The grantee or the retiring principal, and whether it is a service."""
     text, service = request.get(f"{role}Principal"), request.get(f"{role}ServicePrincipal")
     if text and service:
@@ -228,9 +232,10 @@ def _principal(request: Mapping[str, Any], role: str) -> tuple[str, bool]:
         return service or "", bool(service)
     if text.endswith(".amazonaws.com"):
         return text, True
-    if not is_principal_arn(text) and not arns.is_account(text):
+    named = principal(text, call.region)
+    if not is_principal_arn(named):
         raise ServiceError("InvalidArnException", f"ARN does not refer to a valid principal: {text}")
-    return text, False
+    return named, False
 
 
 def _check_operations(key: Key, grant: Grant) -> None:

@@ -52,7 +52,6 @@ def create_key(call: Call, request: CreateKeyRequestTypeDef, engines: Engines) -
         # A policy cannot name the ARN of a key that is not there yet.
         any_arn = keys.arn(account, region, "key/new")
         policies.check(call, document, any_arn, bypass=request.get("BypassPolicyLockoutSafetyCheck", False))
-        policies.admit(call, document, engines)
 
     def apply(tx: Transaction) -> dict[str, Any]:
         if tx.count(KEYS, account, region) >= KEYS_PER_REGION:

@@ -72,7 +72,7 @@ def managed_key(
     keys.put(tx, key)
     keys.make_material(tx, key, sealer)
     tx.put(ALIASES, account, region, name, Alias(name, key.id, now, now))
-    tx.put(POLICIES, account, region, key.id, _policy(account, region, service))
+    tx.put(POLICIES, account, region, key.id, policy_for(account, region, service))
     return key
 
 
@@ -81,7 +81,7 @@ def _existing(reader: Reader, account: str, region: str, service: str, now: floa
     return None if alias is None else keys.found(reader, account, region, alias.key, now)
 
 
-def _policy(account: str, region: str, service: str) -> str:
+def policy_for(account: str, region: str, service: str) -> str:
     uses = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant"]
     reads = ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"]
     via = {"kms:CallerAccount": account, "kms:ViaService": f"{service}.{region}.amazonaws.com"}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...call import Call, Change
 from ...errors import MalformedPolicy, ServiceError
-from ...identity import conditions, policy
+from ...identity import policy
 from ...identity.policy import Ask
 from ...storage.state import Reader
 from ...storage.store import Transaction
 from ...wire import arns
-from ..engines import Engines, Outcome, refuse_unevaluated
+from ..engines import Engines, Outcome
 from . import keys
 from .common import addressed, change, own, page
 from .keys import POLICIES
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
 NAME = "default"
 LONGEST = 32 * 1024
 
-_PRINCIPALS = frozenset({"AWS", "Service", "Federated", "CanonicalUser"})
-_SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
-_UNIQUE_ID = re.compile(r"A[A-Z]{3}[A-Z0-9]{12,124}")
-#: Conditions are checked with a key that every request has: which keys can be evaluated is not judged here.
-_ANY_KEY = "aws:userid"
-
 
 def put_key_policy(call: Call, request: PutKeyPolicyRequestTypeDef, engines: Engines) -> Change:
     document = request["Policy"]
@@ -43,7 +36,6 @@ def put_key_policy(call: Call, request: PutKeyPolicyRequestTypeDef, engines: Eng
 
     arn = own(call, addressed(engines.store.read, call, request["KeyId"])).arn
     check(call, document, arn, bypass=request.get("BypassPolicyLockoutSafetyCheck", False))
-    admit(call, document, engines)
 
     def apply(tx: Transaction) -> None:
         key = addressed(tx, call, request["KeyId"])
@@ -83,12 +75,6 @@ def default_policy(account: str, region: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Id": "key-default-1", "Statement": [statement]}, indent=2)
 
 
-def admit(call: Call, document: str, engines: Engines) -> None:
-    """Any policy but the default one must be evaluated to have its effect."""
-    if json.loads(document) != json.loads(default_policy(call.account, call.region)):
-        refuse_unevaluated(engines, "Key policies", "UnsupportedOperationException")
-
-
 def _root(account: str, region: str) -> str:
     return arns.format("iam", "", account, "root", arns.partition_of(region))
 
@@ -105,70 +91,43 @@ def check(call: Call, document: str, key_arn: str, *, bypass: bool) -> None:
     """Raises MalformedPolicyDocumentException where it is none, or would keep its caller from changing it again."""
     if len(document.encode()) > LONGEST:
         raise ServiceError("LimitExceededException", f"The key policy exceeds the maximum size of {LONGEST} bytes.")
+    tree = _read(document)
+    if any("NotPrincipal" in statement for statement in tree):
+        raise _malformed("Policy contains a statement with NotPrincipal, which key policies do not support.")
+    if any(not statement.get("Principal") for statement in tree):
+        raise _malformed("Policy contains a statement with no principal.")
     try:
-        statements = list(_statements(document))
+        parsed = policy.parse(document, "resource")
     except MalformedPolicy as error:
-        raise ServiceError("MalformedPolicyDocumentException", str(error)) from error
+        if str(error).startswith("Invalid principal"):
+            raise _malformed("Policy contains a statement with one or more invalid principals.") from error
+        raise _malformed(str(error)) from error
+    if any(statement.resources is None for statement in parsed.statements):
+        raise _malformed("Policy statement must contain resources.")
     if bypass:
         return
-    ask = Ask("kms:PutKeyPolicy", key_arn, {})
+    ask = Ask("kms:PutKeyPolicy", key_arn, {}, call.identity)
     # A condition may hold or not: an allow with one counts, a deny with one does not.
     of_caller = [
-        each.allows
-        for principals, each, surely in statements
-        if _covers(principals, call) and each.applies(ask) and (each.allows or surely)
+        statement.allows
+        for statement in parsed.statements
+        if (statement.allows or not statement.conditions) and replace(statement, conditions=()).applies(ask)
     ]
     if not of_caller or not all(of_caller):
-        raise ServiceError(
-            "MalformedPolicyDocumentException",
-            "The new key policy will not allow you to update the key policy in the future.",
-        )
+        raise _malformed("The new key policy will not allow you to update the key policy in the future.")
 
 
-Principals = dict[str, list[str]]
+def _read(document: str) -> list[dict[str, Any]]:
+    try:
+        given = policy.read(document).get("Statement")
+    except MalformedPolicy as error:
+        raise _malformed(str(error)) from error
+    statements = given if isinstance(given, list) else [given]
+    return [statement for statement in statements if isinstance(statement, dict)]
 
 
-def _statements(document: str) -> Iterator[tuple[Principals, policy.Statement, bool]]:
-    """Each statement: its principals, the rest of it without its conditions, and whether it has none."""
-    tree = policy.read(document)
-    given = tree.get("Statement")
-    for statement in given if isinstance(given, list) else [given]:
-        if not isinstance(statement, dict):
-            raise MalformedPolicy("Syntax errors in policy.")
-        principals = _principals(statement)
-        if not isinstance(statement.get("Sid", ""), str):
-            raise MalformedPolicy("Syntax errors in policy: Sid must be a string.")
-        _check_conditions(statement.get("Condition", {}), variables=tree.get("Version") == "2012-10-17")
-        rest = {name: statement[name] for name in statement.keys() - {"Principal", "Sid", "Condition"}}
-        bare = json.dumps({**tree, "Statement": rest})
-        yield principals, policy.parse(bare).statements[0], not statement.get("Condition")
-    if not given:
-        raise MalformedPolicy("Syntax errors in policy: Statement must hold at least one statement.")
-
-
-def _principals(statement: dict[str, Any]) -> Principals:
-    if "NotPrincipal" in statement:
-        raise MalformedPolicy("Policy contains a statement with NotPrincipal, which key policies do not support.")
-    given = statement.get("Principal")
-    if given == "*":
-        return {"AWS": ["*"]}
-    if not given:
-        raise MalformedPolicy("Policy contains a statement with no principal.")
-    if not isinstance(given, dict) or given.keys() - _PRINCIPALS:
-        raise MalformedPolicy("Policy contains a statement with one or more invalid principals.")
-    principals = {kind: texts if isinstance(texts, list) else [texts] for kind, texts in given.items()}
-    for kind, texts in principals.items():
-        if not texts or not all(isinstance(text, str) and _is_principal(kind, text) for text in texts):
-            raise MalformedPolicy("Policy contains a statement with one or more invalid principals.")
-    return principals
-
-
-def _is_principal(kind: str, text: str) -> bool:
-    if kind == "Service":
-        return _SERVICE.fullmatch(text) is not None
-    if kind != "AWS":
-        return bool(text)
-    return text == "*" or arns.is_account(text) or bool(_UNIQUE_ID.fullmatch(text)) or is_principal_arn(text)
+def _malformed(message: str) -> ServiceError:
+    return ServiceError("MalformedPolicyDocumentException", message)
 
 
 def is_principal_arn(text: str) -> bool:
@@ -186,24 +145,3 @@ def is_principal_arn(text: str) -> bool:
         and "*" not in arn.resource
         and (arn.resource.startswith(kinds) or (arn.service, arn.resource) == ("iam", "root"))
     )
-
-
-def _covers(principals: Principals, call: Call) -> bool:
-    """Whether the caller is among them, by itself or as one of the account's."""
-    identity = call.identity
-    names = {"*", identity.account, _root(identity.account, call.region), identity.arn, identity.principal_id}
-    if identity.session is not None and identity.session.issuer is not None:
-        names.add(identity.session.issuer.get("arn", ""))
-    return any(text in names for text in principals.get("AWS", ()))
-
-
-def _check_conditions(element: Any, *, variables: bool) -> None:
-    if not isinstance(element, dict):
-        raise MalformedPolicy("Syntax errors in policy: Condition must be an object.")
-    for operator, tests in element.items():
-        if not isinstance(tests, dict):
-            raise MalformedPolicy("Syntax errors in policy: a condition operator needs an object of keys.")
-        for key, values in tests.items():
-            if ":" not in key:
-                raise MalformedPolicy("Syntax errors in policy: a condition key needs the prefix of its service.")
-            conditions.parse({operator: {_ANY_KEY: values}}, variables=variables)

@@ -11,10 +11,10 @@ from ...wire.validation import Violation
 from ..engines import Engines, Operations
 from . import attributes, managing, moves, policies, receiving, sending, settling, tags, waiting
 from .common import missing
-from .policies import policy_of
+from .demands import demands
 from .schema import SCHEMA
 
-__all__ = ["LENIENT", "OPERATIONS", "SCHEMA", "policy_of", "start"]
+__all__ = ["LENIENT", "OPERATIONS", "SCHEMA", "demands", "start"]
 
 OPERATIONS: Operations = {
     "AddPermission": policies.add_permission,

@@ -157,12 +157,7 @@ def _shown(move: Move) -> dict[str, Any]:
 
 
 def cancel_message_move_task(call: Call, request: CancelMessageMoveTaskRequestTypeDef, engines: Engines) -> Change:
-    handle = request["TaskHandle"]
-    try:
-        document = orjson.loads(base64.b64decode(handle, validate=True))
-        id_, source = str(document["taskId"]), str(document["sourceArn"])
-    except (binascii.Error, ValueError, KeyError, TypeError):
-        raise invalid(handle, "TaskHandle", "It is not a task handle.") from None
+    id_, source = task_of(request["TaskHandle"])
     addressed_by_arn(call, source, "SourceArn")
     lobby_of(engines)
 
@@ -177,6 +172,15 @@ def cancel_message_move_task(call: Call, request: CancelMessageMoveTaskRequestTy
         return {"ApproximateNumberOfMessagesMoved": move.moved}
 
     return Change(apply)
+
+
+def task_of(handle: str) -> tuple[str, str]:
+    """The id of a task, and the ARN of the queue that it moves messages from."""
+    try:
+        document = orjson.loads(base64.b64decode(handle, validate=True))
+        return str(document["taskId"]), str(document["sourceArn"])
+    except (binascii.Error, ValueError, KeyError, TypeError):
+        raise invalid(handle, "TaskHandle", "It is not a task handle.") from None
 
 
 def _find(reader: Reader, id_: str) -> Move | None:

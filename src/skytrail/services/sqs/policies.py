@@ -3,81 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ...call import Call, Change
-from ...errors import ServiceError
-from ...storage.state import Reader
+from ...errors import MalformedPolicy, ServiceError
+from ...identity.policy import parse
 from ...storage.store import Transaction
 from ...wire import arns
-from ..engines import Engines, refuse_unevaluated
+from ..engines import Engines
 from . import queues
-from .common import Address, addressed, invalid, millis, missing
+from .common import SHARED, addressed, invalid, millis, missing
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import AddPermissionRequestTypeDef, RemovePermissionRequestTypeDef
 
-_ELEMENTS = frozenset(
-    {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
-)
 _ACTIONS = 7
 _STATEMENTS = 20
-#: What AddPermission can share with others.
-_SHARED = frozenset(
-    {"*", "ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "ListDeadLetterSourceQueues",
-     "PurgeQueue", "ReceiveMessage", "SendMessage"}
-)  # fmt: skip
-
-
-def policy_of(reader: Reader, account: str, region: str, queue_name: str) -> str | None:
-    """The policy of a queue, as it was set; None where it has none or is not there."""
-    queue = queues.find(reader, Address(account, region, queue_name))
-    return None if queue is None else queue.body.attributes.get("Policy")
 
 
 def check(document: str) -> None:
-    """Refuse what is not the policy of a resource."""
+    """Refuse what is not the policy of a queue."""
     try:
-        tree = orjson.loads(document)
-    except orjson.JSONDecodeError:
-        raise _malformed("it is not JSON") from None
-    if not isinstance(tree, dict) or tree.keys() - {"Version", "Id", "Statement"}:
-        raise _malformed("it has elements other than Version, Id and Statement")
-    if tree.get("Version", "2008-10-17") not in ("2008-10-17", "2012-10-17"):
-        raise _malformed("it has no valid version")
-    statements = tree.get("Statement")
-    statements = [statements] if isinstance(statements, dict) else statements
-    if not isinstance(statements, list) or not statements:
-        raise _malformed("it has no statement")
-    for statement in statements:
-        _check_statement(statement)
-
-
-def _check_statement(statement: Any) -> None:
-    if not isinstance(statement, dict) or statement.keys() - _ELEMENTS:
-        raise _malformed("a statement has an unknown element")
-    if statement.get("Effect") not in ("Allow", "Deny"):
-        raise _malformed("a statement's effect is Allow or Deny")
-    for name in ("Principal", "Action", "Resource"):
-        given = [each for each in (name, f"Not{name}") if each in statement]
-        if len(given) != 1 and not (name == "Resource" and not given):
-            raise _malformed(f"a statement has {name} or Not{name}")
-    for name in ("Action", "NotAction", "Resource", "NotResource"):
-        texts = statement.get(name, "*")
-        texts = [texts] if isinstance(texts, str) else texts
-        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
-            raise _malformed(f"{name} is a string or a list of strings")
-    for text in _texts(statement.get("Action", statement.get("NotAction"))):
-        if text != "*" and not re.fullmatch(r"(?i)sqs:[A-Za-z*?]+", text):
-            raise _malformed("its actions are not of SQS")
-    if not isinstance(statement.get("Condition", {}), dict):
-        raise _malformed("a condition is an object")
-    principal = statement.get("Principal", statement.get("NotPrincipal"))
-    if principal != "*" and not (isinstance(principal, dict) and principal):
-        raise _malformed("a principal is * or an object")
+        parse(document, "resource")
+    except MalformedPolicy as error:
+        raise _malformed(str(error)) from error
+    for statement in _statements(orjson.loads(document)):
+        for text in _texts(statement.get("Action", statement.get("NotAction"))):
+            if text != "*" and not re.fullmatch(r"(?i)sqs:[A-Za-z*?]+", text):
+                raise _malformed("its actions are not of SQS")
 
 
 def _texts(value: Any) -> list[str]:
@@ -85,20 +40,15 @@ def _texts(value: Any) -> list[str]:
 
 
 def _malformed(why: str) -> ServiceError:
-    return ServiceError("InvalidAttributeValue", f"Invalid value for the parameter Policy. Reason: {why}.")
+    return ServiceError(
+        "InvalidAttributeValue", f"Invalid value for the parameter Policy. Reason: {why.removesuffix('.')}."
+    )
 
 
 # Permissions
 
 
-def admit(engines: Engines, attributes: Mapping[str, str]) -> None:
-    """A queue's policy must be evaluated to have its effect; none, or an empty one, has no effect."""
-    if attributes.get("Policy"):
-        refuse_unevaluated(engines, "Queue policies", "UnsupportedOperation")
-
-
 def add_permission(call: Call, request: AddPermissionRequestTypeDef, engines: Engines) -> Change:
-    refuse_unevaluated(engines, "Queue policies", "UnsupportedOperation")
     address, now = addressed(call, request["QueueUrl"]), millis(engines.clock.time())
     label, accounts, actions = request["Label"], list(request["AWSAccountIds"]), list(request["Actions"])
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", label):
@@ -113,7 +63,7 @@ def add_permission(call: Call, request: AddPermissionRequestTypeDef, engines: En
         if not arns.is_account(account):
             raise invalid(account, "PrincipalId", "Unable to verify.")
     for action in actions:
-        if action not in _SHARED:
+        if action not in SHARED and action != "*":
             raise invalid(f"SQS:{action}", "ActionName", "Only the queue owner is allowed to invoke this action.")
     if len(actions) > _ACTIONS:
         raise ServiceError("OverLimit", f"{len(actions)} Actions were found, maximum allowed is {_ACTIONS}.")

@@ -229,7 +229,8 @@ def _rest_xml(fault: Fault, request_id: str) -> Response:
         f"{query.DECLARATION}<Error>{_error_elements(fault, with_type=False)}"
         f"<RequestId>{escape(request_id)}</RequestId><HostId>{s3.host_id(request_id)}</HostId></Error>"
     )
-    return _xml(fault, document, rest.id_headers(fault.service)(request_id), "application/xml")
+    headers = [*rest.id_headers(fault.service)(request_id), *fault.error.headers.items()]
+    return _xml(fault, document, headers, "application/xml")
 
 
 def _xml(fault: Fault, document: str, headers: list[tuple[str, str]], content_type: str) -> Response:

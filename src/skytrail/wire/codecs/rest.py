@@ -57,7 +57,7 @@ def _parser(service: Service, operation: OperationModel, documents: Documents) -
                 read_headers(request.headers, members)
             if read_body is not None:
                 code = documents.malformed
-                read_body(request.body, members)
+                read_body(request.stream or request.body, members)
         except Unreadable as error:
             raise ServiceError(code, _message(code, error), status=400) from None
         except RecursionError:
@@ -81,7 +81,7 @@ def _message(code: str, error: Unreadable) -> str:
     return str(error)
 
 
-def _body_reader(shape: StructureShape, documents: Documents) -> Callable[[bytes, dict[str, Any]], None] | None:
+def _body_reader(shape: StructureShape, documents: Documents) -> Callable[[Any, dict[str, Any]], None] | None:
     payload = shape.serialization.get("payload")
     if payload is None:
         if all("location" in member.serialization for member in shape.members.values()):
@@ -105,12 +105,12 @@ def _body_reader(shape: StructureShape, documents: Documents) -> Callable[[bytes
     return read_structure
 
 
-def _raw_reader(name: str, shape: Shape, *, required: bool) -> Callable[[bytes, dict[str, Any]], None]:
-    """A stream's absence cannot be told from its emptiness."""
+def _raw_reader(name: str, shape: Shape, *, required: bool) -> Callable[[Any, dict[str, Any]], None]:
+    """A stream's absence cannot be told from its emptiness. A body that is read as it comes is handed on."""
     always = required or bool(shape.serialization.get("streaming"))
     textual = shape.type_name == "string"
 
-    def read_raw(body: bytes, members: dict[str, Any]) -> None:
+    def read_raw(body: Any, members: dict[str, Any]) -> None:
         if not body and not always:
             return
         try:
@@ -142,6 +142,8 @@ def _serializer(
     known = shape.members
     write_headers = http_values.header_writer(shape)
     write_body = _body_writer(operation, shape, documents, protocol)
+    # S3's model does not say that part of an object is answered 206.
+    ranged = service.name == "s3" and "ContentRange" in known
     status_member = next((n for n, m in known.items() if m.serialization.get("location") == "statusCode"), None)
 
     def serialize(output: Mapping[str, Any], request_id: str) -> Response:
@@ -152,6 +154,8 @@ def _serializer(
         if write_headers is not None:
             write_headers(output, headers)
         code = (output.get(status_member) if status_member else None) or status
+        if ranged and output.get("ContentRange"):
+            code = 206
         if is_head or code in _BODILESS:
             return Response(code, headers)
         content_type, body = write_body(output)

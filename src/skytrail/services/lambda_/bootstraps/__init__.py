@@ -1,0 +1,1 @@
+"""Programs that run in functions' processes, by their paths: nothing here is imported by the server."""
