@@ -85,7 +85,9 @@ class Pipeline:
             try:
                 if upstream is None:
                     self._validate(call)
-                authorize(call, self.authority, services.demands(call, self.engines))
+                demands = services.demands(call, self.engines)
+                authorize(call, self.authority, demands)
+                call.owner = next((each.account for each in demands or () if each.account != call.account), "")
                 outcome = await (self._dispatch(call) if upstream is None else self._forward(call, upstream))
             except ServiceError as error:
                 call.error = error
@@ -180,10 +182,8 @@ class Pipeline:
                 write(transaction)
 
         def write(transaction: Transaction) -> None:
-            if not recorded:
-                return
-            transaction.append("audit", audit_record.build(call, self.engines.clock.time()))
-            withdraw(transaction, call)
+            if recorded:
+                self._write(transaction, call)
 
         if call.error is None and call.response is None and not isinstance(outcome, Change):
             try:
@@ -202,6 +202,14 @@ class Pipeline:
                 _fail(call, ServiceError("ServiceUnavailable", str(error), status=503))
         except Exception:
             _fail(call, _fault(call))
+
+    def _write(self, transaction: Transaction, call: Call) -> None:
+        now, ids = self.engines.clock.time(), self.engines.ids
+        if call.owner and call.error is None:
+            call.shared_event_id = ids.uuid()
+            transaction.append("audit", audit_record.build_for_owner(call, now, ids.uuid()))
+        transaction.append("audit", audit_record.build(call, now))
+        withdraw(transaction, call)
 
     def _records(self, call: Call) -> bool:
         """Whether anyone wants this call's record: of every management event, and of selected data events."""

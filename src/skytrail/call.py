@@ -50,6 +50,9 @@ class Call:
     additional_event_data: dict[str, Any] = field(default_factory=dict)
     resources: list[dict[str, str]] = field(default_factory=list)
     response: Response | None = None
+    #: Another account whose resource the call is about: it gets a record of its own, by the id that both share.
+    owner: str = ""
+    shared_event_id: str = ""
     #: The resource for which one of our services calls, as aws:SourceArn tells.
     source_arn: str = ""
     #: The request as it came, for an upstream to have; None for what our own services call.

@@ -37,6 +37,22 @@ from .authorize_house import (
 __all__ = ["house"]
 
 
+# Of topics
+
+
+def test_the_default_policy_of_topics_opens_nothing_to_the_account_itself(house: House) -> None:
+    """Everyone with the account as source's owner: services that act for it, and nobody else."""
+    policy = resource_policy("*", Condition={"StringEquals": {"AWS:SourceOwner": ACCOUNT}})
+    for identity in (alice(house), deploy(house), federated(house, issuer(house, "IAMUser")), ANONYMOUS):
+        assert sending(house, identity, policy) != "", identity.type
+    call = house.call("sqs", "SendMessage", identity=Identity("AWSService", ACCOUNT, invoked_by="s3.amazonaws.com"))
+    demand = Demand("sqs:SendMessage", QUEUE, account=ACCOUNT, policy=policy)
+    assert refusal(house, call, demand) == ""
+    holds(house, ALL)
+    assert sending(house, alice(house), policy) == ""
+    assert sending(house, deploy(house, policies=(document(NONE),)), policy) == no("session policy")
+
+
 # Words
 
 

@@ -59,6 +59,7 @@ def decided(case: dict[str, Any]) -> Verdict:
         owner=case.get("owner", account),
         policy_rules=case.get("policy_rules", False),
         granted=case.get("granted", False),
+        granted_to_account=case.get("granted_to_account", False),
     )
 
 

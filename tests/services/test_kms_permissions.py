@@ -133,3 +133,16 @@ def test_keys_with_tags_are_made_by_whom_may_tag(guarded: Keys) -> None:
     for value, fine in (("a", True), ("b", False)):
         assert allowed({**tagging, "Condition": {"StringEquals": {"aws:RequestTag/Team": value}}}, Tags=tags) is fine
     assert not allowed({**tagging, "Effect": "Deny"}, {**tagging, "Resource": "*"}, Tags=tags)
+
+
+def test_what_kind_of_key_is_made_may_be_denied(guarded: Keys) -> None:
+    nil = person(ACCOUNT, "nil")
+    only_macs = {"StringNotEquals": {"kms:KeySpec": "HMAC_256"}}
+    held = [
+        {"Effect": "Allow", "Action": "kms:CreateKey", "Resource": "*"},
+        {"Effect": "Deny", "Action": "kms:CreateKey", "Resource": "*", "Condition": only_macs},
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": held})
+    guarded.iam("PutUserPolicy", UserName="nil", PolicyName="p", PolicyDocument=document)
+    assert may(guarded, nil, "CreateKey", KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    assert not may(guarded, nil, "CreateKey")

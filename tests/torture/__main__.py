@@ -7,6 +7,7 @@ import random
 
 from .columns import column_rounds
 from .crash import crash_rounds
+from .deliveries import delivery_rounds
 
 parser = argparse.ArgumentParser(prog="torture", description=__doc__)
 parser.add_argument("--rounds", type=int, default=200)
@@ -17,3 +18,5 @@ calls = crash_rounds(arguments.rounds, arguments.seed, report=True)
 print(f"server: {arguments.rounds} crashes, {calls} acknowledged calls, none lost, none doubled")
 calls = column_rounds(max(1, arguments.rounds // 4), arguments.seed, report=True)
 print(f"columns: {max(1, arguments.rounds // 4)} crashes, {calls} acknowledged calls, none lost, none doubled")
+count = delivery_rounds(max(1, arguments.rounds // 4), arguments.seed, report=True)
+print(f"deliveries: {max(1, arguments.rounds // 4)} crashes, {count} objects and messages accepted, none lost")

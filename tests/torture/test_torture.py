@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .columns import column_rounds
 from .crash import crash_rounds
+from .deliveries import delivery_rounds
 
 
 def test_what_was_acknowledged_survives_the_server() -> None:
@@ -12,3 +13,7 @@ def test_what_was_acknowledged_survives_the_server() -> None:
 
 def test_what_was_acknowledged_survives_the_columns() -> None:
     assert column_rounds(5, seed=5) > 200
+
+
+def test_what_was_accepted_arrives() -> None:
+    assert delivery_rounds(4, seed=7) > 100

@@ -8,6 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -91,6 +92,12 @@ class Chain:
         self.digests: list[str] = []
         self.logs: dict[str, list[str]] = {}
         self.signatures: dict[str, str] = {}
+
+    def copy(self) -> Chain:
+        """Of what is known about the files, so that it can be tampered with as they are."""
+        other = copy(self)
+        other.signatures = dict(self.signatures)
+        return other
 
     def path(self, key: str) -> Path:
         return self.root / key

@@ -197,6 +197,35 @@ def test_an_empty_directory_is_not_valid(tmp_path: Path, check: Check) -> None:
     assert told(check(tmp_path)) == [("no-digests", "")]
 
 
+def test_what_was_asked_for_by_name_must_be_there(chain: Chain, check: Check) -> None:
+    report = check(trails=frozenset({"audit", "us-east-1/other"}))
+    assert [(finding.kind, finding.reason) for finding in report.findings] == [
+        ("no-digests", "there are no digest files of the trail us-east-1/other")
+    ]
+
+
+def test_what_cannot_be_looked_into_was_not_checked(
+    chain: Chain, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scandir(path: str) -> object:
+        if path.endswith("/CloudTrail/us-east-1"):
+            raise PermissionError(13, "Permission denied", path)
+        return _scandir(path)
+
+    _scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SettingsError, match="CloudTrail/us-east-1: Permission denied"):
+        check()
+
+
+def test_another_folder_has_no_digests(chain: Chain, check: Check, tmp_path: Path) -> None:
+    """A trail without digests writes under another prefix: nothing was added there."""
+    other = Chain(tmp_path / "bucket", chain.account, chain.region, prefix="plain/")
+    other.deliver_log(START + 2 * HOUR)
+    report = check()
+    assert (told(report), [kind for kind, _ in noted(report)]) == ([], ["uncovered"])
+
+
 # Chains
 
 

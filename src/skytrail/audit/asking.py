@@ -11,7 +11,6 @@ Some calls are made of others (a transaction's parts): each part is asked for as
 from __future__ import annotations
 
 import itertools
-import os.path
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 #: Resources of one call that are asked about one by one; of more it is asked about all that there can be.
 MOST = 500
-#: Levels of an input that are searched for names.
-_DEPTH = 6
 
 #: Variables that the members `Name`, `Names` and `Path` hold.
 _NAMES = {
@@ -42,8 +39,8 @@ _NAMES = {
 }
 _NAMING = ("name", "names", "path")
 #: Ends of the names of members that hold whole ARNs.
-_CARRYING = ("arn", "arns", "identifier", "identifiers", "resource", "resources", "resourceid", "resourceids",
-             "resourcename")  # fmt: skip
+_CARRYING = ("arn", "arnlist", "arns", "identifier", "identifiers", "resource", "resources", "resourceid",
+             "resourceidlist", "resourceids", "resourcename")  # fmt: skip
 
 #: The values of an input's members, under the members' names in lower case.
 Values = Mapping[str, tuple[str, ...]]
@@ -76,6 +73,9 @@ def asked(
                 actions = [f"{prefix}:{part['action']}"]
             arns_asked = _resources(service_name, other, {} if "verb" in part else each, region, account)
             found.update((Asked(action, *one), None) for action in actions for one in arns_asked)
+        if len(found) > MOST:
+            anything = _plan(service_name, other).anything(region, account)
+            found = {Asked(each.action, *anything): None for each in found}
     action = classify(service_name, operation).action
     return list(found) or [Asked(action, *one) for one in _resources(service_name, operation, given, region, account)]
 
@@ -109,15 +109,16 @@ def _resources(
     if not plan.templates:
         return [("*", False)]
     named: dict[str, bool] = {}
+    optional: dict[str, bool] = {}
     for scope in _scopes(plan.tree, given, {}) if plan.tree is not None else ():
         for template in plan.templates:
             for arn, unknown in template.fill(scope, region, account):
-                named[arn] = unknown
-        if len(named) > MOST:
+                # What is not told of it, though it could be, is not meant where something else is named wholly.
+                (optional if unknown and template.is_optional(scope) else named)[arn] = unknown
+        if len(named) + len(optional) > MOST:
             return [plan.anything(region, account)]
-    if not all(named.values()):
-        # Where the call names one resource wholly, those of other kinds of which it could have told more are not meant.
-        named = {arn: unknown for arn, unknown in named.items() if not unknown or plan.is_left_open(arn)}
+    if all(named.values()):
+        named |= optional
     return list(named.items()) or [plan.anything(region, account)]
 
 
@@ -143,14 +144,21 @@ class _Template:
                     if value.startswith("arn:") and len(value) <= LONGEST and self.pattern.fullmatch(value):
                         whole = True
                         yield value, False
-        values = [self._values(scope, names, before) for names, before in zip(self.members, self.pieces, strict=False)]
-        known = all(values)
-        if self.members and (not any(values) or (whole and not known)):
+        found = [self._values(scope, names, before) for names, before in zip(self.members, self.pieces, strict=False)]
+        known = all(found)
+        if not known and (whole or not (any(found) or self._is_left_open(scope))):
             return
         prefix = self._prefix(region, account)
-        for chosen in itertools.islice(itertools.product(*(each or ("*",) for each in values)), MOST + 1):
+        for chosen in itertools.islice(itertools.product(*(each or ("*",) for each in found)), MOST + 1):
             filled = zip(self.pieces, (*chosen, ""), strict=True)
             yield prefix + "".join(piece + value for piece, value in filled), not known
+
+    def is_optional(self, scope: Values) -> bool:
+        """Whether the call could have told what is not known of it, and does so nowhere."""
+        return all(self.members) and not self._is_left_open(scope)
+
+    def _is_left_open(self, scope: Values) -> bool:
+        return any(scope.get(name) == () for names in self.members for name in names)
 
     def nothing(self, region: str, account: str) -> str:
         return self._prefix(region, account) + "*".join(self.pieces)
@@ -200,69 +208,83 @@ class _Node:
     keys: str = ""
 
 
-def _node(shape: Shape, wanted: frozenset[str], depth: int = 0) -> _Node | None:
-    if shape.type_name == "list" and depth < _DEPTH:
-        each = _node(shape.member, wanted, depth + 1)
+def _node(shape: Shape, wanted: frozenset[str], known: dict[str, _Node | None], *, top: bool = True) -> _Node | None:
+    """None where nothing is worth it; what a shape holds of itself is not looked at."""
+    if shape.name not in known:
+        known[shape.name] = None
+        known[shape.name] = _new_node(shape, wanted, known, top=top)
+    return known[shape.name]
+
+
+def _new_node(shape: Shape, wanted: frozenset[str], known: dict[str, _Node | None], *, top: bool) -> _Node | None:
+    if shape.type_name == "list":
+        each = _node(shape.member, wanted, known, top=False)
         return _Node({}, {}, each) if each is not None else None
-    if shape.type_name == "map" and depth < _DEPTH:
+    if shape.type_name == "map":
         keys = shape.key.name.lower()
         keys = keys if keys in wanted else ""
-        each = _node(shape.value, wanted, depth + 1)
+        each = _node(shape.value, wanted, known, top=False)
         return _Node({}, {}, each, keys) if keys or each is not None else None
-    if shape.type_name != "structure" or depth >= _DEPTH:
-        return None
-    texts, below = {}, {}
-    for name, member in shape.members.items():
+    texts: dict[str, str] = {}
+    below: dict[str, _Node] = {}
+    for name, member in shape.members.items() if shape.type_name == "structure" else ():
         folded = name.lower()
         if _is_text(member):
-            if folded in wanted and not (depth and folded in _NAMING):
+            if folded in wanted and (top or folded not in _NAMING):
                 texts[name] = folded
-        elif (found := _node(member, wanted, depth + 1)) is not None:
+        elif (found := _node(member, wanted, known, top=False)) is not None:
             below[name] = found
-    return _Node(texts, below) if texts or below or not depth else None
+    return _Node(texts, below) if texts or below or top else None
 
 
 def _is_text(shape: Shape) -> bool:
-    return shape.type_name == "string" or (shape.type_name == "list" and shape.member.type_name == "string")
+    kind: str = shape.member.type_name if shape.type_name == "list" else shape.type_name
+    return kind == "string"
 
 
-def _names(shape: Shape | None, depth: int = 0) -> Iterator[str]:
+def _names(shape: Shape, met: set[str]) -> Iterator[str]:
     """The names of all texts in an input."""
-    if shape is None or depth >= _DEPTH:
+    if shape.name in met:
         return
+    met.add(shape.name)
     if shape.type_name == "structure":
         for name, member in shape.members.items():
             if _is_text(member):
                 yield name.lower()
             else:
-                yield from _names(member, depth + 1)
+                yield from _names(member, met)
     elif shape.type_name == "list":
-        yield from _names(shape.member, depth + 1)
+        yield from _names(shape.member, met)
     elif shape.type_name == "map":
         yield shape.key.name.lower()
-        yield from _names(shape.value, depth + 1)
+        yield from _names(shape.value, met)
 
 
-def _scopes(node: _Node, value: Any, inherited: Values) -> Iterator[Values]:
-    """For each structure that names something: its values, and those of the structures around it."""
-    if node.each is not None or node.keys:
-        items = value.items() if isinstance(value, Mapping) else ((None, each) for each in _list(value))
+def _scopes(node: _Node, value: Any, inherited: Values, expected: Iterable[str] = ()) -> Iterator[Values]:
+    """For each structure that names something: its values, and those of the structures around it. `expected`: what its
+    neighbours in a list name; where it does not, there is no value."""
+    if node.keys or node.each is not None:
+        items = list(value.items()) if isinstance(value, Mapping) else [("", each) for each in _list(value)]
+        told = {
+            folded
+            for name, folded in (node.each.texts.items() if node.each is not None else ())
+            if any(isinstance(each, Mapping) and _texts(each.get(name)) for _, each in items)
+        }
         for key, each in items:
-            here = {**inherited, node.keys: (key,)} if node.keys and isinstance(key, str) else inherited
-            if here is not inherited:
+            here = {**inherited, node.keys: (key,)} if node.keys else inherited
+            if node.keys:
                 yield here
             if node.each is not None:
-                yield from _scopes(node.each, each, here)
-        return
-    if not isinstance(value, Mapping):
-        return
-    own = {folded: texts for name, folded in node.texts.items() if (texts := _texts(value.get(name)))}
-    local = {**inherited, **own}
-    if own or local is not inherited:
-        yield local
-    for name, inner in node.below.items():
-        if name in value:
-            yield from _scopes(inner, value[name], local)
+                yield from _scopes(node.each, each, here, told)
+    elif isinstance(value, Mapping):
+        own: dict[str, tuple[str, ...]] = {name: () for name in expected if name not in inherited}
+        own |= {folded: texts for name, folded in node.texts.items() if (texts := _texts(value.get(name)))}
+        local = {**inherited, **own}
+        if own or not inherited:
+            yield local
+        for name, inner in node.below.items():
+            if name in value:
+                yield from _scopes(inner, value[name], local)
 
 
 def _list(value: Any) -> list[Any]:
@@ -290,18 +312,21 @@ class _Plan:
             if self.operation.lower() == "create" + template.type.rpartition("::")[2].lower()
         ]
         found = [template.nothing(region, account) for template in made[:1] or self.templates]
-        common = found[0] if len(found) == 1 else os.path.commonprefix(found).partition("*")[0] + "*"
+        common = found[0] if len(found) == 1 else _beginning(found) + "*"
         return common, not made
 
-    def is_left_open(self, arn: str) -> bool:
-        """Whether what is not known of it could not have been told: no member is for it."""
-        return any(not all(template.members) and template.pattern.fullmatch(arn) for template in self.templates)
+
+def _beginning(texts: list[str]) -> str:
+    """What all of them begin with, up to the first part that is not known."""
+    same = itertools.takewhile(lambda letters: len(set(letters)) == 1 and letters[0] != "*", zip(*texts, strict=False))
+    return "".join(letters[0] for letters in same)
 
 
 @cache
 def _plan(service_name: str, operation: OperationModel) -> _Plan:
     """With all the input's members, also the hidden ones."""
-    names = {name: name for name in _names(operation.input_shape)}
+    shape = operation.input_shape
+    names = {name: name for name in _names(shape, set())} if shape is not None else {}
     templates = tuple(
         _template(resource_type, template, names, _NAMES.get(service_name, ()))
         for resource_type, given in classify(service_name, operation).resources.items()
@@ -312,8 +337,8 @@ def _plan(service_name: str, operation: OperationModel) -> _Plan:
         for name in names
         if name.endswith(_CARRYING) or any(name in each for one in templates for each in one.members)
     )
-    shape = operation.input_shape
-    return _Plan(operation.name, templates, _node(shape, wanted) if shape is not None and templates else None)
+    tree = _node(shape, wanted, {}) if shape is not None and templates else None
+    return _Plan(operation.name, templates, tree)
 
 
 def _template(resource_type: str, template: str, names: Mapping[str, str], named: Iterable[str]) -> _Template:
@@ -339,7 +364,7 @@ def _members(variable: str, noun: str, names: Mapping[str, str], *, own: bool, n
     found = list(candidates(variable, noun, names, own=own, generic=False))
     if own and f"{noun}s" in names:
         found.append(f"{noun}s")
-    if named:
+    if own and named:
         found += [name for name in _NAMING if name in names]
     return tuple(dict.fromkeys(found))
 

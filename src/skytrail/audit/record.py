@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..wire import arns
 from . import redact
-from .identities import instant, user_identity
+from .identities import instant, stranger, user_identity
 from .parameters import document, encode, render
 from .plans import Plan, plan
 from .resources import MOST
@@ -33,6 +33,17 @@ def build(call: Call, now: float) -> bytes:
         if len(encoded) <= RECORD:
             return encoded
     return encode(_record(call, now, 0))
+
+
+def build_for_owner(call: Call, now: float, event_id: str) -> bytes:
+    """The record of the account that owns what a call from another account was about."""
+    for size in (PARAMETERS, PARAMETERS // 12, 0):
+        record = _record(call, now, size)
+        record |= {"userIdentity": stranger(call.identity), "eventID": event_id, "recipientAccountId": call.owner}
+        encoded = encode(record)
+        if len(encoded) <= RECORD:
+            break
+    return encoded
 
 
 def _record(call: Call, now: float, room: int) -> dict[str, Any]:
@@ -78,6 +89,8 @@ def _record(call: Call, now: float, room: int) -> dict[str, Any]:
     data = known is not None and known.classification.category == "Data"
     record["managementEvent"] = not data
     record["recipientAccountId"] = call.account
+    if call.shared_event_id:
+        record["sharedEventID"] = call.shared_event_id
     record["eventCategory"] = "Data" if data else "Management"
     _tls(call, record)
     if omitted or cut:

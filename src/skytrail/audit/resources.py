@@ -1,8 +1,7 @@
 """The resources that a call names: the ARN templates of the service authorization reference, filled from the call.
 
 An ARN that the input or the output carries is taken as it is; else the template is filled from the input's members,
-found by name (`TrailName` in `Name` of CreateTrail). A template with a part that is not known yields no resource in a
-record; where permission is asked, `*` stands for the part, which only a policy's own wildcard matches.
+found by name (`TrailName` in `Name` of CreateTrail). A template with a part that is not known yields no resource.
 """
 
 from __future__ import annotations
@@ -10,12 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from ..wire import arns
-from .classify import classify
 from .redact import Rules, Showing
 
 if TYPE_CHECKING:
@@ -26,16 +22,9 @@ if TYPE_CHECKING:
 #: Resources in a record, and the longest ARN.
 MOST, LONGEST = 50, 2048
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+VARIABLE = re.compile(r"\$\{(\w+)\}")
 #: Members that hold a variable under a name of another kind.
 _ALIASES = {"objectname": "key", "queuename": "queueurl", "objectkey": "key"}
-#: Variables that the member `Name` holds, where permission is asked.
-_NAMES = {
-    "cloudtrail": ("DashboardName", "TrailName"),
-    "events": ("ApiDestinationName", "ConnectionName", "EventBusName", "RuleName"),
-    "scheduler": ("ScheduleName",),
-    "sns": ("TopicName",),
-}
 _GENERIC = ("name", "id", "arn", "identifier", "resourcearn", "resourceid")
 
 Resources = list[dict[str, str]]
@@ -55,11 +44,9 @@ class _Template:
     members: tuple[tuple[str, ...], ...]
     pattern: re.Pattern[str]
 
-    def fill(self, given: Mapping[str, Any], region: str, account: str, unknown: str = "") -> Iterable[str]:
-        """With an `unknown`, it stands for what is not given, and names are taken to the letter: what is checked must
-        be what the service finds by them."""
-        prefix = self._prefix(region, account, unknown)
-        if len(self.members) == 1 and not unknown:
+    def fill(self, given: Mapping[str, Any], region: str, account: str) -> Iterable[str]:
+        prefix = self._prefix(region, account)
+        if len(self.members) == 1:
             for name in self.members[0]:
                 value = given.get(name)
                 for one in value if isinstance(value, list) else (value,):
@@ -69,26 +56,17 @@ class _Template:
                 if value:
                     return
             return
-        values = [
-            self._first(given, names, before, literal=bool(unknown)) or unknown
-            for names, before in zip(self.members, self.pieces, strict=False)
-        ]
+        values = [self._first(given, names) for names in self.members]
         if all(values):
-            yield prefix + "".join(piece + value for piece, value in zip(self.pieces, (*values, ""), strict=True))
+            filled = zip(self.pieces, (*values, ""), strict=True)
+            yield prefix + "".join(piece + (value or "") for piece, value in filled)
 
-    def _prefix(self, region: str, account: str, unknown: str) -> str:
+    def _prefix(self, region: str, account: str) -> str:
         regional, accounted = (
             region if self.region == "${Region}" else "",
             account if self.account == "${Account}" else "",
         )
-        if unknown:
-            regional = regional or _VARIABLE.sub(unknown, self.region)
-            accounted = accounted or _VARIABLE.sub(unknown, self.account)
         return f"arn:{arns.partition_of(region)}:{self.service}:{regional}:{accounted}:"
-
-    def whole(self, value: Any) -> Iterable[str]:
-        """The ARNs of this kind among a member's values."""
-        return filter(None, map(self._whole, value if isinstance(value, list) else (value,)))
 
     def _whole(self, value: Any) -> str | None:
         if isinstance(value, str) and len(value) <= LONGEST and value.startswith("arn:"):
@@ -107,37 +85,17 @@ class _Template:
         return prefix + before + name.removeprefix(before or "\0") + after
 
     @staticmethod
-    def _first(given: Mapping[str, Any], names: tuple[str, ...], before: str, *, literal: bool) -> str | None:
+    def _first(given: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
         for name in names:
             value = given.get(name)
-            if not isinstance(value, str) or not value:
-                continue
-            if literal and _is_url(name):
-                return _last_segment(value)
-            if value.startswith("arn:") or (value == "default" and not literal):
-                continue
-            return value.removeprefix(before) if literal and before == "alias/" else value
+            if isinstance(value, str) and value and not value.startswith("arn:") and value != "default":
+                return value
         return None
 
 
-def _is_url(member: str) -> bool:
-    return member.lower().endswith("url")
-
-
-def _last_segment(url: str) -> str | None:
-    """As SQS finds the queue that a URL names."""
-    try:
-        parts = [part for part in urlsplit(url).path.split("/") if part]
-    except ValueError:
-        return None
-    return unquote(parts[-1]) if parts else None
-
-
-def _candidates(
-    variable: str, noun: str, members: Mapping[str, str], *, own: bool, generic: bool, named: bool = False
-) -> tuple[str, ...]:
+def candidates(variable: str, noun: str, members: Mapping[str, str], *, own: bool, generic: bool) -> tuple[str, ...]:
     """The members that may hold a variable of an ARN. `own`: it is the name of the resource itself, not of its parent;
-    `generic`: the operation is about this resource, so that its `Name` is this one's; `named`: `Name` is, as a fact."""
+    `generic`: the operation is about this resource, so that its `Name` is this one's."""
     exact = variable.removesuffix("WithPath").lower()
     stem = re.sub(r"(name|identifier|id)$", "", exact)
     names = [exact, _ALIASES.get(exact, exact)]
@@ -146,8 +104,6 @@ def _candidates(
             names += [base + end for end in ("name", "id", "identifier", "arn", "", "names", "ids", "arns")]
     if own and generic:
         names += _GENERIC
-    if named:
-        names.append("name")
     return tuple(dict.fromkeys(members[name] for name in names if name in members))
 
 
@@ -158,10 +114,9 @@ def _template(
     pattern: re.Pattern[str],
     *,
     generic: bool = False,
-    named: Iterable[str] = (),
 ) -> _Template:
     service, region, account, resource = template.split(":", 3)
-    parts = _VARIABLE.split(resource)
+    parts = VARIABLE.split(resource)
     noun = resource_type.rpartition("::")[2].lower()
     return _Template(
         type=resource_type,
@@ -170,9 +125,7 @@ def _template(
         account=account,
         pieces=tuple(parts[::2]),
         members=tuple(
-            _candidates(
-                variable, noun, members, own=position == len(parts) - 2, generic=generic, named=variable in named
-            )
+            candidates(variable, noun, members, own=position == len(parts) - 2, generic=generic)
             for position, variable in enumerate(parts)
             if position % 2
         ),
@@ -182,43 +135,8 @@ def _template(
 
 def _pattern(template: str) -> re.Pattern[str]:
     service, _, _, resource = template.split(":", 3)
-    pieces = _VARIABLE.split(resource)[::2]
+    pieces = VARIABLE.split(resource)[::2]
     return re.compile(rf"arn:[^:]+:{re.escape(service)}:[^:]*:[^:]*:" + "[^:]+".join(map(re.escape, pieces)))
-
-
-def _wide_pattern(template: str) -> re.Pattern[str]:
-    """For permissions, which must miss none: names may hold colons and slashes, Regions and accounts may not."""
-    service, region, account, resource = template.split(":", 3)
-    head = ("[^:]*" if "$" in part else re.escape(part) for part in (region, account))
-    pieces = _VARIABLE.split(resource)[::2]
-    return re.compile(":".join(("arn:[a-z-]+", re.escape(service), *head, ".*".join(map(re.escape, pieces)))))
-
-
-@cache
-def _asked(service_name: str, operation: OperationModel) -> list[_Template]:
-    """The templates of what an operation needs permission for, with all the input's members, also the hidden ones."""
-    shape = operation.input_shape
-    members = {name.lower(): name for name in (shape.members if shape is not None else ())}
-    return [
-        _template(resource_type, template, members, _wide_pattern(template), named=_NAMES.get(service_name, ()))
-        for resource_type, templates in classify(service_name, operation).resources.items()
-        for template in templates
-    ]
-
-
-def asked(
-    service_name: str, operation: OperationModel, given: Mapping[str, Any], region: str, account: str
-) -> list[str]:
-    """The ARNs that a call needs permission for: those that its input names, else the first that it might mean."""
-    named: dict[str, None] = {}
-    unnamed: dict[str, None] = {}
-    for template in _asked(service_name, operation):
-        # What a URL names is in its path, even where it begins like an ARN.
-        whole = [arn for name, value in given.items() if not _is_url(name) for arn in template.whole(value)]
-        (nothing,) = template.fill({}, region, account, "*")
-        for arn in whole or template.fill(given, region, account, "*"):
-            (unnamed if arn == nothing else named)[arn] = None
-    return list(named) or list(unnamed)[:1] or ["*"]
 
 
 def _carriers(shape: Shape | None, rules: Rules, depth: int = 0) -> list[tuple[str, ...]]:

@@ -109,11 +109,19 @@ def row(found: Found) -> Row:
         _text(record.get("awsRegion")),
         _text(record.get("eventName") or insight.get("eventName")),
         _text(record.get("eventSource") or insight.get("eventSource")),
-        _text(found.user or identity.get("invokedBy")),
+        _text(_user(found, identity)),
         _text(record.get("sourceIPAddress")),
         _text(" ".join(found.resources)),
         _text(record.get("errorCode")),
     )
+
+
+def _user(found: Found, identity: dict[str, Any]) -> Any:
+    """Who called; of a role's session the role too, since the session's name is anyone's choice."""
+    if identity.get("type") == "AssumedRole":
+        issuer = _members_of(_members_of(identity.get("sessionContext")).get("sessionIssuer"))
+        return f"{issuer.get('userName', '')}/{found.user}"
+    return found.user or identity.get("invokedBy")
 
 
 def _members(record: msgspec.Raw) -> dict[str, Any]:

@@ -246,7 +246,9 @@ def _document(report: core.Report) -> dict[str, Any]:
         "logs": report.logs,
         "storedBytes": report.stored_bytes,
         "inflatedBytes": report.inflated_bytes,
-        "covered": {"from": when(covered[0]), "to": when(covered[1])} if covered[0] and covered[1] else None,
+        "covered": {"from": when(covered[0]), "to": when(covered[1])}
+        if covered[0] is not None and covered[1] is not None
+        else None,
         "copiesOf": report.copies_of,
     }
 

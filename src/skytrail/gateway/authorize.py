@@ -105,7 +105,7 @@ def _weigh(
         return Verdict(Decision.ALLOWED)
     context = {**common, "aws:resourceaccount": (owner,), **demand.context}
     return policy.decide(
-        Ask(demand.action, demand.resource, context, identity),
+        Ask(demand.action, demand.resource, context, identity, demand.unknown),
         Applicable(
             identity=standing.policies,
             boundary=standing.boundary,

@@ -2,7 +2,8 @@
 its input names.
 
 The shapes of ARNs come from AWS's service authorization reference. A part that the input does not give (a server
-makes the id, or the call means all) stands as `*`, which only a policy's own wildcard matches.
+makes the id, or the call means all) stands as `*`: only a policy's own wildcard allows it, and a deny that may be about
+it holds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..audit import resources as audited
+from ..audit import asking
 from ..audit.classify import classify
 from ..call import Call
 from ..identity import groups, instance_profiles, managed, roles
@@ -73,8 +74,8 @@ def demands(call: Call, authority: Authority) -> list[Demand]:
     if call.route.service.name == "iam":
         return _iam_demands(call, authority)
     route, given = call.route, call.input or {}
-    found = audited.asked(route.service.name, route.operation, given, call.region, call.account)
-    return [Demand(action(route), arn) for arn in found]
+    found = asking.asked(route.service.name, route.operation, given, call.region, call.account)
+    return [Demand(each.action, each.arn, unknown=each.unknown) for each in found]
 
 
 # IAM
@@ -143,7 +144,7 @@ def _iam_resources(call: Call, authority: Authority) -> list[_Named]:
     if "AWS::IAM::Policy" in types and isinstance(arn_given, str):
         policy = managed.policy(authority.reader, arn_given)
         return [_Named(arn_given, policy.tags if policy is not None else ())]
-    return [_Named(arn) for arn in audited.asked("iam", operation, given, call.region, call.account)]
+    return [_Named(each.arn) for each in asking.asked("iam", operation, given, call.region, call.account)]
 
 
 def _existing(authority: Authority, account: str, kind: str, name: str) -> _Named:

@@ -26,6 +26,8 @@ class Demand(msgspec.Struct, frozen=True):
     policy_rules: bool = False
     #: True where something besides policies allows it: a grant of a key, a bucket's ACL. Denies still hold.
     granted: bool = False
+    #: True where a `*` in the resource stands for what is not known: a deny that may be about it holds.
+    unknown: bool = False
     #: True where such a thing allows it to the caller's account as a whole, and so leaves it to the policies there.
     granted_to_account: bool = False
     #: Condition keys of this demand, in lower case: `s3:prefix`, `kms:viaservice`, `aws:resourcetag/team`.

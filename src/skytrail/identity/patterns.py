@@ -55,6 +55,15 @@ class Pattern:
         """None where a variable of the pattern has no value in this request."""
         if self._test is not None:
             return self._test(text)
+        filled = self._filled(context)
+        return None if filled is None else _tester(filled)(text)
+
+    def could_meet(self, text: str, context: Context) -> bool | None:
+        """Whether there is a text that both match, where `*` in `text` stands for what is not known."""
+        filled = self._filled(context)
+        return None if filled is None else _could_meet(filled, text)
+
+    def _filled(self, context: Context) -> list[str | _Sign] | None:
         filled: list[str | _Sign] = []
         for part in self._parts:
             if not isinstance(part, Variable):
@@ -67,7 +76,44 @@ class Pattern:
                 filled.append(part.default)
             else:
                 return None
-        return _tester(filled)(text)
+        return filled
+
+
+def could_meet(pattern: str, text: str) -> bool:
+    """Whether there is a text that both match; `*` in `text` is any text, all else in it is itself."""
+    return Pattern(pattern, variables=False).could_meet(text, {}) is True
+
+
+def _could_meet(parts: list[str | _Sign], text: str) -> bool:
+    """All places of the pattern at which one may be after a part of the text, as bits of one number."""
+    stars = anyhow = place = 0
+    by_letter: dict[str, int] = {}
+    for part in parts:
+        if part is _STAR:
+            stars |= 1 << place
+            place += 1
+        elif part is _ANY:
+            anyhow |= 1 << place
+            place += 1
+        for letter in part if isinstance(part, str) else "":
+            by_letter[letter] = by_letter.get(letter, 0) | 1 << place
+            place += 1
+    end = 1 << place
+    places = _past(1, stars)
+    for letter in text:
+        if letter == "*":
+            places = (end << 1) - (places & -places)
+        else:
+            places = _past((places & (by_letter.get(letter, 0) | anyhow)) << 1 | places & stars, stars)
+        if not places:
+            return False
+    return bool(places & end)
+
+
+def _past(places: int, stars: int) -> int:
+    while (more := places | (places & stars) << 1) != places:
+        places = more
+    return places
 
 
 def arn_parts(text: str, *, variables: bool) -> list[str]:

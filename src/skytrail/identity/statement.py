@@ -31,6 +31,8 @@ class Ask:
     context: Context
     #: Who asks, for the policies that name principals; None where it is not known.
     principal: Identity | None = None
+    #: Whether a `*` in the resource stands for what is not known of it.
+    unknown: bool = False
     #: The action in lower case, as actions are compared.
     folded: str = field(init=False, repr=False, compare=False)
     caller: Caller = field(init=False, repr=False, compare=False)
@@ -122,8 +124,11 @@ class Statement:
         if self.resources is None:
             return True
         unknown = False
+        # Where the resource is not known wholly, what denies or excepts from an allow holds for all that it may be.
+        loosely = ask.unknown and self.allows is self.not_resources
         for pattern in self.resources:
-            found = pattern.matches(ask.resource, ask.context)
+            meets = pattern.could_meet if loosely else pattern.matches
+            found = meets(ask.resource, ask.context)
             if found:
                 return not self.not_resources
             unknown = unknown or found is None

@@ -78,13 +78,15 @@ class Examined(msgspec.Struct):
     listed: list[Listed] = []
     #: Paths of all log files that a believed digest names, also of trails that are not checked.
     named: set[str] = set()
-    covered: list[Span] = []
-    #: Where log files may lie that only a digest names which is missing, not believed, or still to come.
-    doubtful: list[Span] = []
+    #: By the folder that the digests lie in.
+    covered: dict[str, list[Span]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    #: When log files were delivered that only a digest names which is missing, not believed, or still to come.
+    doubtful: dict[str, list[Span]] = msgspec.field(default_factory=lambda: defaultdict(list))
     missing: dict[Object, MissingDigest] = {}
     displaced: list[DigestFile] = []
-    #: Of the digests that were checked.
+    #: Of the digests that were checked: what they cover, and whose they are.
     selected: list[Span] = []
+    trails: set[tuple[str, str]] = set()
 
 
 def examine(unit: Unit, places: Places, keys: Keys | None, signatures: Signatures, selection: Selection) -> Examined:
@@ -192,7 +194,7 @@ class _Examination:
                 self._look_before(file, chain[number + 1 :])
         if chain and chain[0].name is not None and not chain[0].name.backfill:
             newest = _time(chain[0])
-            self._examined.doubtful.append(Span(newest, newest + _NEXT_DIGEST_WITHIN))
+            self._doubt(chain[0], newest, newest + _NEXT_DIGEST_WITHIN)
 
     def _unlinked(self, file: DigestFile, link: DigestFile | None) -> str | None:
         """Why it cannot be part of its chain: a later digest names an earlier one as the one before it."""
@@ -250,9 +252,16 @@ class _Examination:
             assert file.digest is not None
             key = file.digest.digest_public_key_fingerprint
             reason = f"its signature was not made with the key that it names, {key}"
-            self._judge(file, _Standing.FORGED, Kind.DIGEST_FORGED, reason)
+            self._judge(file, _Standing.FORGED, Kind.DIGEST_FORGED, reason + self._or_the_next(after))
         else:
-            self._judge(file, _Standing.BAD, Kind.DIGEST_CHANGED, "its signature is that of another content")
+            reason = "its signature is that of another content"
+            self._judge(file, _Standing.BAD, Kind.DIGEST_CHANGED, reason + self._or_the_next(after))
+
+    def _or_the_next(self, after: DigestFile | None) -> str:
+        """Who is to blame where the signature comes from a digest that could not be verified itself."""
+        if after is None or self._standing.get(_identity(after)) is not _Standing.UNVERIFIED:
+            return ""
+        return "; or the digest after it was changed, whose own signature is not here"
 
     def _beside(self, file: DigestFile) -> list[Shown]:
         assert file.digest is not None
@@ -301,12 +310,21 @@ class _Examination:
     def _cover(self, file: DigestFile, older: float | None) -> None:
         end = _time(file)
         if self._believed(file):
-            self._examined.covered.append(Span(file.start, file.end))
+            self._examined.covered[self._folder(file)].append(Span(file.start, file.end))
             if file.digest is not None and file.digest.previous is None and older is not None:
-                self._examined.doubtful.append(Span(older, file.start))
+                self._doubt(file, older, file.start)
         else:
             start = file.start or end - _USUAL_SPAN
-            self._examined.doubtful.append(Span(older if older is not None else start, end))
+            self._doubt(file, older if older is not None else start, end)
+
+    def _doubt(self, file: DigestFile, start: float, end: float) -> None:
+        self._examined.doubtful[self._folder(file)].append(Span(start, end))
+
+    def _folder(self, file: DigestFile) -> str:
+        """The account's folder that it belongs to: log files of another trail lie in another one."""
+        homes = self._unit.homes
+        there = next((home for home in homes if home.path(_identity(file)) is not None), None)
+        return (there or next(home for home in homes if file.path.startswith(home.directory + os.sep))).directory
 
     def _name(self, file: DigestFile) -> None:
         """Take down the log files that a believed digest names, and check those of one that was asked for."""
@@ -340,7 +358,7 @@ class _Examination:
         name = digest_name(previous.key)
         before = next((_time(older) for older in rest if name is None or _time(older) < name.time), None)
         since = before if before is not None else (name.time if name else file.start) - _USUAL_SPAN
-        self._examined.doubtful.append(Span(since, file.start))
+        self._doubt(file, since, file.start)
         if name is None or not self._selection.takes(name.time - _USUAL_SPAN, name.time):
             return
         if not self._selection.wants(name):
@@ -388,6 +406,8 @@ class _Examination:
             return
         sound = standing in _BELIEVED and not file.fault and not file.displaced
         self._examined.tally.add(1, int(sound))
+        assert file.name is not None
+        self._examined.trails.add((file.name.home_region, file.name.trail))
         if standing in _BELIEVED and file.digest is not None:
             self._examined.selected.append(Span(file.start, file.end))
         if file.fault and file.digest is not None:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..errors import SettingsError
+
 DIGESTS = "CloudTrail-Digest"
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -19,7 +21,7 @@ _DIGEST_NAME = re.compile(
 )
 _LOG_NAME = re.compile(r"[0-9]{12}_CloudTrail[A-Za-z-]*_[a-z0-9-]+_([0-9]{8}T[0-9]{4}Z)_[^/]+\.json\.gz")
 #: Parts of a key that would lead out of the folder, or to no file.
-_ELSEWHERE = re.compile(r"/(?:\.{0,2}/)|\0|\\")
+_ELSEWHERE = re.compile(r"/\.{0,2}/|\0")
 _ORGANIZATION = re.compile(r"o-[a-z0-9]+")
 
 
@@ -73,7 +75,7 @@ class Home(msgspec.Struct, frozen=True):
     root: str
 
     def object(self, path: str) -> Object:
-        return Object(self.bucket, self.prefix + path.removeprefix(self.directory).replace(os.sep, "/"))
+        return Object(self.bucket, self.prefix + path.removeprefix(self.directory))
 
     def path(self, object_: Object) -> str | None:
         """Where a copy of the object lies; None where its place is in another folder."""
@@ -82,7 +84,7 @@ class Home(msgspec.Struct, frozen=True):
         below = object_.key[len(self.prefix) :]
         if _ELSEWHERE.search(below + "/"):
             return None
-        return self.directory + below.replace("/", os.sep)
+        return self.directory + below
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -149,7 +151,7 @@ def log_times(path: str) -> tuple[float, float] | None:
 
 def account_folders(directory: str) -> Iterator[str]:
     """Folders named like an account that hold CloudTrail's folders. Other services' logs are not looked through."""
-    for parent, folders, _ in os.walk(directory):
+    for parent, folders, _ in os.walk(directory, onerror=_refuse):
         if _ACCOUNT.fullmatch(os.path.basename(parent)):
             if any(folder.startswith("CloudTrail") for folder in folders):
                 yield parent
@@ -180,7 +182,7 @@ def log_files(home: Home, region: str) -> Iterator[str]:
 
 def files(folder: str) -> Iterator[str]:
     """Files below a folder, in order."""
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders.sort()
         for name in sorted(names):
             yield os.path.join(parent, name)
@@ -190,11 +192,17 @@ def strays(homes: Sequence[Home]) -> Iterator[str]:
     """Files in the directories that lie where no log file and no digest does."""
     logs = {os.path.join(home.directory, name) for home in homes for name in _cloudtrail(home) if name != DIGESTS}
     for root in sorted({home.root for home in homes}):
-        for parent, folders, names in os.walk(root):
+        for parent, folders, names in os.walk(root, onerror=_refuse):
             folders[:] = sorted(folder for folder in folders if os.path.join(parent, folder) not in logs)
             for name in sorted(names):
                 if not (_DIGEST_NAME.fullmatch(name) and DIGESTS in parent.split(os.sep)):
                     yield os.path.join(parent, name)
+
+
+def _refuse(error: OSError) -> None:
+    """What cannot be looked into was not checked."""
+    if not isinstance(error, FileNotFoundError):
+        raise SettingsError(f"{error.filename}: {error.strerror}") from error
 
 
 def _cloudtrail(home: Home) -> list[str]:
@@ -205,5 +213,6 @@ def _folders(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        _refuse(error)
         return []

@@ -30,9 +30,9 @@ from .spans import Spans
 #: A log file is in a digest at most so long after the time in its name.
 _DELIVERED_WITHIN = 900.0
 #: Log files that one thread takes at a time.
-_BATCH = 16
+_BATCH = 8
 #: Digests that are asked where they lie.
-_MOST_VOTES = 64
+_MOST_VOTES = 16
 #: Files of which it is looked whether they are ones that are missing.
 _MOST_CANDIDATES = 100_000
 
@@ -83,7 +83,7 @@ def _homes(source: Source) -> Iterator[Home]:
     for folder in layout.account_folders(root):
         account = os.path.basename(folder)
         if source.bucket:
-            prefix = (source.prefix + folder.removeprefix(root).replace(os.sep, "/")).removeprefix("/")
+            prefix = (source.prefix + folder.removeprefix(root)).removeprefix("/")
             yield Home(folder, account, source.bucket, prefix, root)
         else:
             place = _place(folder, account)
@@ -146,6 +146,10 @@ class _Check:
         self._progress = Progress()
         self._report = Report()
         self._loose = Loose()
+        #: Of which digests were checked; a trail by its home Region and its name.
+        self._accounts: set[str] = set()
+        self._regions: set[str] = set()
+        self._trails: set[str] = set()
         self._running: dict[Future[Any], Callable[[Any], None]] = {}
         self._waiting: deque[tuple[list[Listed], _Under]] = deque()
 
@@ -181,6 +185,10 @@ class _Check:
         report.findings += examined.findings
         report.notes += examined.notes
         report.digests.add(examined.tally.checked, examined.tally.valid)
+        if examined.trails:
+            self._accounts.add(examined.unit.account)
+            self._regions.add(examined.unit.region)
+            self._trails |= {f"{home_region}/{name}" for home_region, name in examined.trails}
         covered = bounds(examined.selected)
         if covered is not None:
             start, end = covered
@@ -236,9 +244,7 @@ class _Check:
         report = self._report
         homes = self._places.homes
         report.findings += settle(self._loose, self._places, self._hash_all, partial(layout.strays, homes))
-        if not report.digests.checked and not report.findings:
-            reason = "there are no digest files of what was asked for: nothing was checked"
-            report.findings.append(Finding(Kind.NO_DIGESTS, "", reason))
+        self._miss_what_was_asked_for()
         if self._keys is None:
             text = "signatures were not checked: whoever could write here could also have made all digests anew"
             report.notes.append(Note(NoteKind.WITHOUT_KEYS, text))
@@ -246,6 +252,20 @@ class _Check:
         report.notes.sort(key=lambda note: (note.kind, note.file, note.text))
         places = {Object(home.bucket, home.prefix.rpartition("/")[0]) for home in homes if home.bucket}
         report.copies_of = sorted(str(place) for place in places)
+
+    def _miss_what_was_asked_for(self) -> None:
+        """Nothing found is nothing checked: that is no success."""
+        options, found = self._options, self._report.findings
+        trails = self._trails | {trail.partition("/")[2] for trail in self._trails}
+        for what, asked, seen in (
+            ("account", options.accounts, self._accounts),
+            ("Region", options.regions, self._regions),
+            ("trail", options.selection.trails, trails),
+        ):
+            for name in sorted(asked - seen):
+                found.append(Finding(Kind.NO_DIGESTS, "", f"there are no digest files of the {what} {name}"))
+        if not self._report.digests.checked and not found:
+            found.append(Finding(Kind.NO_DIGESTS, "", "there are no digest files: nothing was checked"))
 
 
 class _Unlisted(msgspec.Struct):
@@ -260,9 +280,9 @@ class _Unlisted(msgspec.Struct):
 
 
 def _unlisted(examined: Examined, selection: Selection) -> _Unlisted:
-    covered = Spans(examined.covered).without(Spans(examined.doubtful))
     found = _Unlisted()
     for home in examined.unit.homes:
+        covered = Spans(examined.covered[home.directory]).without(Spans(examined.doubtful[home.directory]))
         for path in layout.log_files(home, examined.unit.region):
             if path in examined.named:
                 continue

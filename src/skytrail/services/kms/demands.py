@@ -56,7 +56,14 @@ def demands(call: Call, engines: Engines) -> list[Demand] | None:
 
 def _of_new_key(call: Call, given: Mapping[str, Any]) -> Iterator[Demand]:
     """Who makes a key with tags must be allowed to tag every key."""
-    context = _context(call, given)
+    spec: str = given.get("KeySpec") or given.get("CustomerMasterKeySpec") or "SYMMETRIC_DEFAULT"
+    context = {
+        **_context(call, given),
+        "kms:keyspec": (spec,),
+        "kms:keyusage": (given.get("KeyUsage", "ENCRYPT_DECRYPT"),),
+        "kms:keyorigin": (given.get("Origin", "AWS_KMS"),),
+        "kms:multiregion": ("true" if given.get("MultiRegion") else "false",),
+    }
     yield Demand("kms:CreateKey", "*", context=context)
     if given.get("Tags"):
         yield Demand("kms:TagResource", keys.arn(call.account, call.region, "key/*"), context=context)

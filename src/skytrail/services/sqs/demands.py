@@ -78,4 +78,6 @@ def _demand(call: Call, engines: Engines, action: str, address: Address) -> Dema
     elif given.get("TagKeys"):
         context["aws:tagkeys"] = tuple(given["TagKeys"])
     policy = queue.body.attributes.get("Policy") if queue is not None else None
-    return Demand(action, address.arn, address.account, policy or None, context=context)
+    # No queue has this name: it stands for all.
+    unknown = address.name == "*"
+    return Demand(action, address.arn, address.account, policy or None, unknown=unknown, context=context)
