@@ -75,6 +75,14 @@ def test_the_json_says_it_all(chains: list[Chain]) -> None:
     assert document["inflatedBytes"] > document["storedBytes"] > 0
 
 
+def test_strictly_nothing_is_left_open(chains: list[Chain]) -> None:
+    assert run("bucket --keys keys.json --strict").exit_code == 0
+    chains[0].path(chains[0].digests[-1] + ".signature").unlink()
+    assert run("bucket --keys keys.json").exit_code == 0
+    result = run("bucket --keys keys.json --strict -o json")
+    assert (result.exit_code, json.loads(result.stdout)["valid"]) == (1, False)
+
+
 def test_nothing_to_check_is_said_so(chains: list[Chain]) -> None:
     result = run("empty --keys keys.json")
     assert (result.exit_code, result.stdout.split("\t")[0]) == (1, "no-digests")

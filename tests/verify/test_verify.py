@@ -101,6 +101,8 @@ def test_a_manifest_shows_that_the_newest_digest_is_gone(chain: Chain, check: Ch
     chain.path(newest + ".signature").unlink()
     assert told(check()) == []  # nothing here shows it
     assert told(check(signatures=chain.signatures)) == [("digest-missing", newest)]
+    elsewhere = {f"s3://elsewhere/{key}": signature for key, signature in chain.signatures.items()}
+    assert told(check(signatures=elsewhere)) == []
 
 
 def test_a_digest_is_not_verified_when_the_one_after_it_was_changed(chain: Chain, check: Check) -> None:
@@ -404,6 +406,25 @@ def test_a_digest_that_is_none(chain: Chain, check: Check, content: bytes) -> No
     digest = chain.digests[2]
     chain.write(digest, gzip.compress(content))
     assert told(check()) == [("digest-malformed", digest)]
+
+
+def test_a_digest_that_covers_no_time(chain: Chain, check: Check) -> None:
+    newest = chain.digests[-1]
+    for start in ("0001-01-01T00:00:00+23:59", "2026-03-01T00:00:00Z", "9999-12-31T23:59:59-23:59"):
+        chain.put_digest(newest, chain.read_digest(newest) | {"digestStartTime": start})
+        assert told(check()) == [("digest-malformed", newest)]
+
+
+def test_a_log_file_that_two_digests_name(chain: Chain, check: Check) -> None:
+    first, newest = chain.digests[0], chain.digests[-1]
+    document = chain.read_digest(newest)
+    document["logFiles"] += chain.read_digest(first)["logFiles"]
+    chain.put_digest(newest, document)
+    chain.keep_newest_signature()
+    assert told(check()) == []
+    log = chain.logs[first][0]
+    chain.path(log).rename(chain.path(log + ".bak"))
+    assert told(check()) == [("log-moved", log)]
 
 
 def test_a_hash_of_another_kind_is_not_taken_for_one_we_know(chain: Chain, check: Check) -> None:

@@ -75,6 +75,9 @@ def verify(
     allow_unlisted: Annotated[
         bool, _flag("A trail without digests writes here too: no log file is an added one.", "--allow-unlisted")
     ] = False,
+    strict: Annotated[
+        bool, _flag("Fail also where something could not be verified: see the notes.", "--strict")
+    ] = False,
     output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.text,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar=" ", help="Print findings only.")] = False,
     threads: Annotated[
@@ -112,8 +115,9 @@ def verify(
         raise typer.BadParameter(str(error)) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    _print(report, output, quiet)
-    if not report.valid:
+    good = report.complete if strict else report.valid
+    _print(report, output, quiet, good)
+    if not good:
         raise typer.Exit(1)
 
 
@@ -196,11 +200,11 @@ def _bar(quiet: bool) -> Iterator[Callable[[core.Progress], None]]:
         yield follow
 
 
-def _print(report: core.Report, output: Format, quiet: bool) -> None:
+def _print(report: core.Report, output: Format, quiet: bool, good: bool) -> None:
     if output is Format.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(_document(report)), indent=2).decode() + "\n")
+        document = {"valid": good, **_document(report)}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
         return
-    sys.stdout.flush()
     for finding in report.findings:
         found = f" (found at {finding.found})" if finding.found else ""
         _line(sys.stdout, finding.kind, finding.file, finding.reason + found)
@@ -239,7 +243,6 @@ def _document(report: core.Report) -> dict[str, Any]:
 
     covered = (report.covered_from, report.covered_to)
     return {
-        "valid": report.valid,
         "findings": [_printable(finding) for finding in report.findings],
         "notes": [_printable(note) for note in report.notes],
         "digests": report.digests,

@@ -35,7 +35,7 @@ class Selection(NamedTuple):
 
     start: float | None = None
     end: float | None = None
-    #: Names or ARNs.
+    #: Names; where the home Region matters too, `home-region/name`.
     trails: frozenset[str] = frozenset()
 
     def takes(self, start: float, end: float) -> bool:
@@ -383,10 +383,10 @@ class _Examination:
             if path is not None:
                 home = next(home for home in self._unit.homes if path.startswith(home.directory + os.sep))
                 self._miss(home.object(path), path, reason)
-        for key, name in self._signatures.digests():
+        for place, name in self._signatures.digests():
             if (name.account, name.region) == (self._unit.account, self._unit.region):
                 for home in self._unit.homes:
-                    object_ = Object(home.bucket, key)
+                    object_ = Object(place.bucket or home.bucket, place.key)
                     path = home.path(object_)
                     if path is not None:
                         self._miss(object_, path, reason)

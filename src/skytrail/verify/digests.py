@@ -95,6 +95,8 @@ def read(path: str, object_: Object) -> DigestFile:
         digest = _decode(content)
         found.start, found.end = seconds(digest.digest_start_time), seconds(digest.digest_end_time)
         name = _check(digest)
+        if not 0 <= found.start <= found.end:
+            raise ValueError(f"it covers {digest.digest_start_time} to {digest.digest_end_time}")
     except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         found.fault, found.detail = "malformed", f"it is not a digest: {error}"
         return found

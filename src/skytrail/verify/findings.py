@@ -49,6 +49,12 @@ class NoteKind(StrEnum):
     WITHOUT_KEYS = "without-keys"
 
 
+#: With these, something that was asked for could not be verified.
+DOUBTS = frozenset(
+    {NoteKind.NEWEST_UNSIGNED, NoteKind.UNVERIFIED, NoteKind.UNCOVERED, NoteKind.UNLISTED, NoteKind.ELSEWHERE}
+)
+
+
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Kind
     #: Where the file is, or should be, in the directory.
@@ -92,3 +98,8 @@ class Report(msgspec.Struct):
     @property
     def valid(self) -> bool:
         return not self.findings
+
+    @property
+    def complete(self) -> bool:
+        """Valid, and nothing was left that could not be verified."""
+        return self.valid and not any(note.kind in DOUBTS for note in self.notes)

@@ -248,6 +248,7 @@ class _Check:
         if self._keys is None:
             text = "signatures were not checked: whoever could write here could also have made all digests anew"
             report.notes.append(Note(NoteKind.WITHOUT_KEYS, text))
+        report.findings = list(dict.fromkeys(report.findings))
         report.findings.sort(key=lambda finding: (finding.file, finding.kind, finding.reason))
         report.notes.sort(key=lambda note: (note.kind, note.file, note.text))
         places = {Object(home.bucket, home.prefix.rpartition("/")[0]) for home in homes if home.bucket}

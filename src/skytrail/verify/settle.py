@@ -53,7 +53,8 @@ class _Settlement:
         self._explained: set[str] = set()
 
     def run(self) -> list[Finding]:
-        missing_logs = [bad for bad in self._loose.bad if bad.hashed.inflated.fault is Fault.MISSING]
+        # Two digests may name the same file.
+        missing_logs = list(dict.fromkeys(bad for bad in self._loose.bad if bad.hashed.inflated.fault is Fault.MISSING))
         candidates: list[str] = []
         if missing_logs or self._loose.missing_digests:
             candidates = [*self._loose.added, *self._loose.uncovered, *self._strays()]

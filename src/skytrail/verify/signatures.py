@@ -32,13 +32,16 @@ class Signatures:
     def __len__(self) -> int:
         return len(self._listed)
 
-    def digests(self) -> Iterator[tuple[str, DigestName]]:
-        """Keys, and what they say, of those that it has a signature for; a bucket before a key is left out."""
+    def digests(self) -> Iterator[tuple[Object, DigestName]]:
+        """Those that it has a signature for, and what their keys say; without a bucket where none is given."""
         for listed in self._listed:
-            key = listed.split("/", 3)[-1] if listed.startswith("s3://") else listed
-            name = digest_name(key)
+            place = Object("", listed)
+            if listed.startswith("s3://"):
+                bucket, _, key = listed.removeprefix("s3://").partition("/")
+                place = Object(bucket, key)
+            name = digest_name(place.key)
             if name is not None:
-                yield key, name
+                yield place, name
 
     def of(self, object_: Object, path: str) -> list[str]:
         """Those that are said to be the object's, without doubles."""
