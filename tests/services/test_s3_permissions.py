@@ -14,9 +14,9 @@ from skytrail.errors import ServiceError
 from skytrail.identity import accounts, inline
 from skytrail.identity.principals import ANONYMOUS, Identity, root
 from skytrail.services import s3
-from skytrail.services.s3.demands import of_deletion
 from skytrail.services.s3 import policy
 from skytrail.services.s3.buckets import canonical_id
+from skytrail.services.s3.demands import of_deletion
 from skytrail.storage.store import Transaction
 from skytrail.wire import models
 from skytrail.wire.http import Request
