@@ -22,7 +22,7 @@ from .gateway.upstreams import Upstreams
 from .identity.authority import Authority
 from .identity.principals import root
 from .identity.secrets import sealer_of
-from .services import kms, s3, sns
+from .services import kms, lambda_, s3, sns
 from .services.cloudtrail import investigate
 from .services.engines import Engines
 from .settings import Settings
@@ -145,7 +145,10 @@ class Skytrail:
     async def reset(self) -> None:
         """Forget all state, journal and history."""
         engines = self.engines
+        await engines.outbox.stop()
+        await lambda_.forget(engines)
         await engines.store.submit(Transaction.clear)
+        engines.outbox.resume()
         await s3.sweep(engines)
         await engines.columns.truncate()
         await engines.column_writer.reset()

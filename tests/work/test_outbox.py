@@ -232,3 +232,33 @@ def test_a_parcel_that_cannot_be_given_up_is_kept(tmp_path: Path, caplog: pytest
 
     with_house(tmp_path, story)
     assert "could not be given up" in caplog.text
+
+
+def test_after_a_reset_nothing_of_before_is_delivered(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        begun, cut = asyncio.Event(), asyncio.Event()
+        got: list[bytes] = []
+
+        async def deliver(parcel: Parcel) -> None:
+            got.append(parcel.body)
+            if parcel.body == b"old":
+                begun.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    cut.set()
+
+        house.outbox.lane("mail", deliver, lambda *_: 1.0)
+        house.outbox.start()
+        await house.post("old")
+        await house.post("later", wait=5)
+        await begun.wait()
+        await house.outbox.stop()
+        assert cut.is_set()
+        await house.store.submit(Transaction.clear)
+        house.outbox.resume()
+        await house.post("new")
+        await house.clock.advance(60)
+        assert got == [b"old", b"new"]
+
+    with_house(tmp_path, story)

@@ -98,6 +98,10 @@ class Edge:
             try:
                 self._admit(scope, request)
                 if self._is_large(request) and self._streams(request):
+                    # Of what is read as it comes, about so much is held at a time.
+                    self._bound_all(_LARGE)
+                    held = _LARGE
+                    self.bodies_bytes += held
                     length = request.headers.get("content-length")
                     request.stream = Body(_pieces(receive), int(length) if length is not None else None)
                 else:
@@ -166,7 +170,10 @@ class Edge:
             raise ServiceError(
                 "RequestEntityTooLarge", f"The request's body exceeds {limits.body_bytes} bytes.", status=413
             )
-        if self.bodies_bytes + self.unread_bytes + (size if coming else 0) > limits.bodies_bytes:
+        self._bound_all(size if coming else 0)
+
+    def _bound_all(self, coming: int) -> None:
+        if self.bodies_bytes + self.unread_bytes + coming > self.settings.limits.bodies_bytes:
             raise ServiceError("SlowDown", "Please reduce your request rate: too many bytes in flight.", status=503)
 
     def _source(self, source: Source, request: Request) -> Source:

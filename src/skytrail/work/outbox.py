@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ..errors import StorageError
 from ..storage.store import Store, Transaction
@@ -26,9 +27,10 @@ SCHEMA: tuple[str, ...] = (
         posted INTEGER NOT NULL,
         attempts INTEGER NOT NULL, -- that have failed
         ordering TEXT NOT NULL,
+        behind INTEGER NOT NULL,   -- whether another one of its order goes first
         body BLOB NOT NULL
     );
-    CREATE INDEX outbox_due ON outbox (lane, due, id);
+    CREATE INDEX outbox_due ON outbox (lane, due, id) WHERE behind = 0;
     CREATE INDEX outbox_ordering ON outbox (lane, ordering, id) WHERE ordering != '';
     """,
 )
@@ -80,7 +82,7 @@ class Outbox:
         self._clock = clock
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._done: list[tuple[_Lane, int]] = []
+        self._done: list[tuple[_Lane, Parcel]] = []
         self._clearing: asyncio.Task[None] | None = None
         self._newest = 0
         self._started = False
@@ -97,9 +99,10 @@ class Outbox:
     def post(self, tx: Transaction, lane: str, body: bytes, *, order: str = "", wait: float = 0.0) -> int:
         """Post a parcel, which is due after `wait` seconds. Only inside the writer's thread."""
         now = self._millis()
+        behind = order and _first(tx, lane, order) is not None
         parcel_id = tx.connection.execute(
-            "INSERT INTO outbox (lane, due, posted, attempts, ordering, body) VALUES (?, ?, ?, 0, ?, ?)",
-            (lane, now + round(wait * 1000), now, order, body),
+            "INSERT INTO outbox (lane, due, posted, attempts, ordering, behind, body) VALUES (?, ?, ?, 0, ?, ?, ?)",
+            (lane, now + round(wait * 1000), now, order, bool(behind), body),
         ).lastrowid
         assert parcel_id is not None
         return parcel_id
@@ -114,9 +117,13 @@ class Outbox:
     # Life
 
     def start(self) -> None:
-        self._started = True
         self._store.on_commit(self._on_commit)
         self._clock.settle_with(self.settle)
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on after a stop."""
+        self._started = True
         for lane in self._lanes.values():
             self._pump(lane)
 
@@ -128,6 +135,8 @@ class Outbox:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._clearing is not None:
             await asyncio.gather(self._clearing, return_exceptions=True)
+        for lane in self._lanes.values():
+            lane.under_way.clear()
 
     async def settle(self) -> None:
         """Return when every parcel that is due now has been tried."""
@@ -170,9 +179,7 @@ class Outbox:
 
     def _due(self, lane: _Lane, now: int, room: int) -> list[Parcel]:
         rows = self._store.read.connection.execute(
-            "SELECT id, body, posted, attempts, ordering FROM outbox AS this WHERE lane = ? AND due <= ?"
-            " AND (ordering = '' OR NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.lane = this.lane"
-            " AND earlier.ordering = this.ordering AND earlier.ordering != '' AND earlier.id < this.id))"
+            "SELECT id, body, posted, attempts, ordering FROM outbox WHERE lane = ? AND due <= ? AND behind = 0"
             " ORDER BY due, id LIMIT ?",
             (lane.name, now, room + len(lane.under_way)),
         ).fetchall()
@@ -188,7 +195,7 @@ class Outbox:
             lane.timer.cancel()
             lane.timer = None
         (due,) = self._store.read.connection.execute(
-            "SELECT min(due) FROM outbox WHERE lane = ? AND due > ?", (lane.name, now)
+            "SELECT min(due) FROM outbox WHERE lane = ? AND due > ? AND behind = 0", (lane.name, now)
         ).fetchone()
         if due is not None:
 
@@ -235,7 +242,7 @@ class Outbox:
         self._pump(lane)
 
     def _finish(self, lane: _Lane, parcel: Parcel) -> None:
-        self._done.append((lane, parcel.id))
+        self._done.append((lane, parcel))
         if self._clearing is None:
             self._clearing = asyncio.get_running_loop().create_task(self._clear())
 
@@ -245,21 +252,33 @@ class Outbox:
             while self._done:
                 done, self._done = self._done, []
 
-                def remove(tx: Transaction, ids: list[tuple[int]]) -> None:
-                    tx.connection.executemany("DELETE FROM outbox WHERE id = ?", ids)
-
-                ids = [(parcel_id,) for _, parcel_id in done]
+                gone = [parcel for _, parcel in done]
                 try:
-                    await self._store.submit(lambda tx, ids=ids: remove(tx, ids))  # type: ignore[misc]
+                    await self._store.submit(partial(_remove, gone=gone))
                 except StorageError:
                     self._done += done
                     if not self._started:
                         return
                     await asyncio.sleep(_UNWRITABLE_PAUSE)
                     continue
-                for lane, parcel_id in done:
-                    lane.under_way.discard(parcel_id)
+                for lane, parcel in done:
+                    lane.under_way.discard(parcel.id)
                 for lane in {id(lane): lane for lane, _ in done}.values():
                     self._pump(lane)
         finally:
             self._clearing = None
+
+
+def _first(tx: Transaction, lane: str, order: str) -> int | None:
+    """The first parcel of an order that is still there."""
+    (first,) = tx.connection.execute(
+        "SELECT min(id) FROM outbox WHERE lane = ? AND ordering = ? AND ordering != ''", (lane, order)
+    ).fetchone()
+    return None if first is None else int(first)
+
+
+def _remove(tx: Transaction, gone: list[Parcel]) -> None:
+    """The next of an order comes first once the one before it is gone."""
+    tx.connection.executemany("DELETE FROM outbox WHERE id = ?", [(parcel.id,) for parcel in gone])
+    for lane, order in {(parcel.lane, parcel.order) for parcel in gone if parcel.order}:
+        tx.connection.execute("UPDATE outbox SET behind = 0 WHERE id = ?", (_first(tx, lane, order),))

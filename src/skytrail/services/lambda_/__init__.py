@@ -80,3 +80,8 @@ async def stop(engines: Engines) -> None:
     """No process of a function is left."""
     await pollers_of(engines).stop()
     await pool_of(engines).close()
+
+
+async def forget(engines: Engines) -> None:
+    """No function that was there runs on."""
+    await pool_of(engines).empty()

@@ -150,15 +150,18 @@ class Pool:
         await codes.sweep(self._engines, self.codes)
 
     async def close(self) -> None:
-        """End every process; what runs is cut."""
         self._closed = True
+        await self.empty()
+        _pools.pop(self._engines.store, None)
+
+    async def empty(self) -> None:
+        """End every process; what runs is cut."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         workers, self._idle = self._idle, []
         await asyncio.gather(*(self._close(worker) for worker in workers))
-        _pools.pop(self._engines.store, None)
 
 
 def _throttled(reason: str) -> ServiceError:
