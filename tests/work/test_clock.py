@@ -403,3 +403,18 @@ def test_many_jobs_are_driven_fast() -> None:
     started = time.process_time()
     assert asyncio.run(main()) == 14400
     assert time.process_time() - started < 5
+
+
+def test_upkeep_runs_once_however_far_time_is_driven() -> None:
+    async def main() -> None:
+        clock, notes = frozen(), list[Any]()
+        clock.every(60, noting(clock, notes, "upkeep"), upkeep=True)
+        clock.every(86400, noting(clock, notes, "daily"))
+        await clock.advance(2.5 * 86400)
+        assert notes == [("daily", 86400), ("daily", 2 * 86400), ("upkeep", 2.5 * 86400)]
+        await clock.advance(59)
+        assert len(notes) == 3
+        await clock.advance(1)
+        assert notes[3:] == [("upkeep", 2.5 * 86400 + 60)]
+
+    asyncio.run(main())

@@ -25,13 +25,15 @@ _log = logging.getLogger(__name__)
 class Timer:
     """A scheduled job; `cancel` keeps it from running."""
 
-    __slots__ = ("cancelled", "job", "period", "when")
+    __slots__ = ("cancelled", "job", "period", "upkeep", "when")
 
-    def __init__(self, when: float, job: Job, period: float = 0.0) -> None:
+    def __init__(self, when: float, job: Job, period: float = 0.0, *, upkeep: bool = False) -> None:
         self.when = when
         self.job = job
         #: Seconds between its runs; 0 for a job that runs once.
         self.period = period
+        #: Nobody sees when it runs: while time is driven, one run at the end stands for all.
+        self.upkeep = upkeep
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -70,13 +72,13 @@ class Clock:
         self._schedule(timer)
         return timer
 
-    def every(self, seconds: float, job: Job) -> Timer:
+    def every(self, seconds: float, job: Job, *, upkeep: bool = False) -> Timer:
         """Run `job` each `seconds`, counted from the last run's due time, so that it does not drift; a run never
         overlaps the one before. Runs that were missed, by a jump or by slow work, are not made up for: one late run
-        stands for all of them."""
+        stands for all of them. `upkeep`: so it is while time is driven, too."""
         if seconds <= 0:
             raise ValueError(f"a job cannot run every {seconds} seconds")
-        timer = Timer(self.time() + seconds, job, seconds)
+        timer = Timer(self.time() + seconds, job, seconds, upkeep=upkeep)
 
         async def run() -> None:
             try:
@@ -144,6 +146,10 @@ class Clock:
         while self._timers and self._timers[0][0] <= target:
             when, _, timer = heapq.heappop(self._timers)
             if timer.cancelled:
+                continue
+            if timer.upkeep and when < target:
+                timer.when = target
+                heapq.heappush(self._timers, (target, next(self._order), timer))
                 continue
             self._frozen_at = max(self.time(), when)
             await self._run(timer)

@@ -70,8 +70,8 @@ def start(engines: Engines) -> None:
     clear_scratch(engines)
     events.open_lane(engines)
     destinations.open_lane(engines)
-    engines.clock.every(REAP_SECONDS, pool.reap)
-    engines.clock.every(SWEEP_SECONDS, pool.sweep)
+    engines.clock.every(REAP_SECONDS, pool.reap, upkeep=True)
+    engines.clock.every(SWEEP_SECONDS, pool.sweep, upkeep=True)
     engines.clock.at(engines.clock.time(), pool.sweep)
     pollers_of(engines).start()
 

@@ -270,8 +270,8 @@ def start(engines: Engines) -> None:
     """Remove what is left over, now and each day; and each minute what was read when its object went."""
     bodies = of(engines)
     engines.clock.at(engines.clock.time(), bodies.begin)
-    engines.clock.every(_MINUTE, bodies.clean)
-    engines.clock.every(_DAY, bodies.sweep)
+    engines.clock.every(_MINUTE, bodies.clean, upkeep=True)
+    engines.clock.every(_DAY, bodies.sweep, upkeep=True)
 
 
 async def stop(engines: Engines) -> None:

@@ -287,7 +287,7 @@ def start(engines: Engines) -> None:
     async def forget() -> None:
         await engines.store.submit(lambda tx: subscriptions.forget_passed(tx, millis(engines.clock.time())))
 
-    engines.clock.every(_HOUR, forget)
+    engines.clock.every(_HOUR, forget, upkeep=True)
 
 
 async def stop(engines: Engines) -> None:
