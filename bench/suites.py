@@ -13,8 +13,12 @@ from skytrail.storage.directory import DataDirectory
 from skytrail.storage.store import Store, Transaction
 
 from . import records
+from .delivery import delivery
+from .event_selectors import selectors
 from .harness import Figure, flow, load, resident_megabytes, server
+from .insights import insights
 from .upstreams import upstreams
+from .verify import checking
 
 DAY = 86400
 Suite = Callable[[int, float, Path | None], list[Figure]]
@@ -154,4 +158,8 @@ SUITES: dict[str, Suite] = {
     "lookups": lookups,
     "flows": flows,
     "upstreams": upstreams,
+    "insights": insights,
+    "delivery": delivery,
+    "selectors": selectors,
+    "verify": checking,
 }

@@ -86,7 +86,9 @@ class Pipeline:
                 if upstream is None:
                     self._validate(call)
                 demands = services.demands(call, self.engines)
-                authorize(call, self.authority, demands)
+                call.resource_region = next((each.region for each in demands or () if each.region), "")
+                if upstream is None or not call.needs_policy:
+                    authorize(call, self.authority, demands)
                 call.owner = next((each.account for each in demands or () if each.account != call.account), "")
                 outcome = await (self._dispatch(call) if upstream is None else self._forward(call, upstream))
             except ServiceError as error:
@@ -105,6 +107,16 @@ class Pipeline:
         self.metrics.called(call, self.engines.clock.time())
         if call.response is None and call.error is not None:
             raise call.error
+
+    def judge(self, call: Call) -> bool:
+        """Whether a call would be let through, without making it: raises what would refuse it. False where it is not
+        this house that would answer it."""
+        assert call.route is not None
+        if self._upstream(call) is not None or services.handler(call.route) is None:
+            return False
+        self._validate(call)
+        authorize(call, self.authority, services.demands(call, self.engines))
+        return True
 
     def receive(self, request: Request, source: Source) -> Call:
         server, ids = self.engines.settings.server, self.engines.ids
@@ -207,15 +219,30 @@ class Pipeline:
         now, ids = self.engines.clock.time(), self.engines.ids
         if call.owner and call.error is None:
             call.shared_event_id = ids.uuid()
-            transaction.append("audit", audit_record.build_for_owner(call, now, ids.uuid()))
-        transaction.append("audit", audit_record.build(call, now))
+            self._append(transaction, call, audit_record.build_for_owner(call, now, ids.uuid()))
+        self._append(transaction, call, audit_record.build(call, now))
         withdraw(transaction, call)
 
+    def _append(self, transaction: Transaction, call: Call, record: bytes) -> None:
+        if _data_type(call) is None or services.takes(self.engines, record):
+            services.appended(transaction, transaction.append("audit", record))
+
     def _records(self, call: Call) -> bool:
-        """Whether anyone wants this call's record: of every management event, and of selected data events."""
-        if call.route is None or self.engines.settings.history.data_events == "all":
-            return True
-        return classify(call.route.service.name, call.route.operation).category == "Management"
+        """Whether anyone may want this call's record: of every management event, and of selected data events."""
+        data_type = _data_type(call)
+        return data_type is None or any(
+            services.wants(self.engines, account, call.resource_region or call.region, data_type)
+            for account in (call.account, call.owner)
+            if account
+        )
+
+
+def _data_type(call: Call) -> str | None:
+    """What selectors know a data event by; None of a management event."""
+    if call.route is None:
+        return None
+    classification = classify(call.route.service.name, call.route.operation)
+    return classification.data_type if classification.category == "Data" else None
 
 
 def _fail(call: Call, error: ServiceError) -> None:

@@ -50,11 +50,17 @@ class Call:
     additional_event_data: dict[str, Any] = field(default_factory=dict)
     resources: list[dict[str, str]] = field(default_factory=list)
     response: Response | None = None
+    #: The Region of the resource that the call is about, where it is not that of the call.
+    resource_region: str = ""
     #: Another account whose resource the call is about: it gets a record of its own, by the id that both share.
     owner: str = ""
     shared_event_id: str = ""
     #: The resource for which one of our services calls, as aws:SourceArn tells.
     source_arn: str = ""
+    #: The service through which another one of ours calls, such as S3 that asks KMS for CloudTrail's data key.
+    via: str = ""
+    #: Whether a call of one of our services must be allowed by the resource's policy in open mode too.
+    needs_policy: bool = False
     #: The request as it came, for an upstream to have; None for what our own services call.
     sent: Request | None = None
     #: True while the journal's file holds an intent of this call.

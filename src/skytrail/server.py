@@ -22,8 +22,9 @@ from .gateway.upstreams import Upstreams
 from .identity.authority import Authority
 from .identity.principals import root
 from .identity.secrets import sealer_of
-from .services import kms, lambda_, s3, sns
-from .services.cloudtrail import investigate
+from .services import cloudtrail, lambda_, s3, sns
+from .services.cloudtrail.history import investigate
+from .services.cloudtrail.integrity import proving
 from .services.engines import Engines
 from .settings import Settings
 from .storage.columns import Columns
@@ -83,10 +84,11 @@ class Skytrail:
         )
         self.upstreams = Upstreams(settings, store, clock, ids)
         self.pipeline = Pipeline(self.engines, authority, self.metrics, self.upstreams)
-        internal.connect(self.pipeline.receive, self.pipeline.perform)
+        internal.connect(self.pipeline.receive, self.pipeline.perform, self.pipeline.judge)
         self.operator_paths: dict[str, Callable[[bytes], AsyncIterator[bytes]]] = {
             "/_skytrail/lookup": lambda body: investigate.answer(self.engines, body),
             "/_skytrail/operate": self._operate,
+            "/_skytrail/prove": lambda body: proving.answer(self.engines, body),
         }
 
     async def start(self) -> None:
@@ -148,6 +150,7 @@ class Skytrail:
         await engines.outbox.stop()
         await lambda_.forget(engines)
         await engines.store.submit(Transaction.clear)
+        cloudtrail.forget(engines)
         engines.outbox.resume()
         await s3.sweep(engines)
         await engines.columns.truncate()
@@ -183,14 +186,6 @@ class Skytrail:
 
     async def _expire(self) -> None:
         """Once a day: what has outlived its time goes for good."""
-        await self._expire_events()
-        now = self.engines.clock.time()
-        try:
-            await self.engines.store.submit(lambda transaction: kms.purge(transaction, now))
-        except StorageError as error:
-            _log.warning("deleted keys keep their material until tomorrow: %s", error)
-
-    async def _expire_events(self) -> None:
         days = self.settings.history.retention_days
         try:
             await self.engines.columns.expire("events", self.engines.clock.time() - days * _DAY)

@@ -78,6 +78,24 @@ class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_events: Literal["selected", "all"] = "selected"
 
 
+class Trail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    #: Seconds between the files of a trail; one that is full goes sooner.
+    delivery_interval: float = 60.0
+    #: Seconds between the digests of the files.
+    digest_interval: float = 3600.0
+    #: Seconds of history that Insights compares with, and that have to pass before the first event.
+    insights_learning: float = 7 * 86400.0
+
+
+class Organization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    #: Such as "o-exampleorgid"; without one, no organization is in use.
+    id: str = ""
+    #: The account that manages it.
+    management: str = ""
+    #: Its other accounts.
+    accounts: tuple[str, ...] = ()
+
+
 class Upstreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: "SERVICE=TARGET" each, with "*" for all that is not implemented here: docs/upstreams.md.
     services: tuple[str, ...] = ()
@@ -137,6 +155,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = msgspec.field(default_factory=Limits)
     columns: Columns = msgspec.field(default_factory=Columns)
     history: History = msgspec.field(default_factory=History)
+    trail: Trail = msgspec.field(default_factory=Trail)
+    organization: Organization = msgspec.field(default_factory=Organization)
     upstreams: Upstreams = msgspec.field(default_factory=Upstreams)
     sts: Sts = msgspec.field(default_factory=Sts)
     sns: Sns = msgspec.field(default_factory=Sns)
@@ -216,8 +236,30 @@ def _check(settings: Settings) -> None:
     if not 0 <= settings.mail.port <= 65535:
         raise SettingsError(f"mail.port is 0 to 65535, not {settings.mail.port}")
     _check_functions(settings.functions)
+    _check_trail(settings.trail)
+    _check_organization(settings.organization)
     if not 0 <= server.port <= 65535:
         raise SettingsError(f"server.port is 0 to 65535, not {server.port}")
+
+
+def _check_trail(trail: Trail) -> None:
+    if trail.delivery_interval < 1 or trail.digest_interval < 1 or trail.insights_learning < 60:
+        raise SettingsError(
+            "trail.delivery_interval and trail.digest_interval are at least 1 second, "
+            "trail.insights_learning at least 60"
+        )
+
+
+def _check_organization(organization: Organization) -> None:
+    if not organization.id:
+        if organization.management or organization.accounts:
+            raise SettingsError("organization.management and organization.accounts need organization.id")
+        return
+    if not re.fullmatch("o-[a-z0-9]{10,32}", organization.id):
+        raise SettingsError(f"organization.id is o- and 10 to 32 lower-case letters or digits, not {organization.id!r}")
+    for account in (organization.management, *organization.accounts):
+        if not re.fullmatch("[0-9]{12}", account):
+            raise SettingsError(f"organization.management and organization.accounts are 12 digits, not {account!r}")
 
 
 def _check_functions(functions: Functions) -> None:

@@ -412,8 +412,8 @@ def test_rubbish_in_other_protocols(service: str, operation: str, body: str, hou
 
 def test_an_upstream_that_hangs_is_a_timeout(house: House) -> None:
     async def main() -> None:
-        async with upstream(hangs) as there, house.open(f"dynamodb={there.url}", seconds=0.2):
-            for asked, suffix in ((READ, "0.2 seconds."), (WRITE, "is not known.")):
+        async with upstream(hangs) as there, house.open(f"dynamodb={there.url}", seconds=1.5):
+            for asked, suffix in ((READ, "1.5 seconds."), (WRITE, "is not known.")):
                 response, body = await house.ask(request(*asked))
                 told = error(body)
                 assert (response.status, told["code"]) == (504, "GatewayTimeout")
@@ -432,7 +432,7 @@ def test_an_upstream_that_hangs_in_its_answer_is_a_timeout(house: House) -> None
             await half(asked, reader, writer)
             await hangs(asked, reader, writer)
 
-        async with upstream(behave) as there, house.open(f"dynamodb={there.url}", seconds=0.2):
+        async with upstream(behave) as there, house.open(f"dynamodb={there.url}", seconds=1.5):
             response, _ = await house.ask(request(*READ))
             assert (response.status, house.record["errorCode"]) == (504, "GatewayTimeout")
 

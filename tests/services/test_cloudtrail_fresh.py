@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from skytrail.services.cloudtrail.fresh import Shown, shown
+from skytrail.services.cloudtrail.history.fresh import Shown, shown
 from skytrail.settings import Settings
 from skytrail.storage.columns import Columns
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from skytrail.errors import ColumnsUnavailable, QueryTooLarge, ServiceError
 from skytrail.identity.secrets import Sealer
 from skytrail.services import tokens
-from skytrail.services.cloudtrail import history, investigate
-from skytrail.services.cloudtrail.conditions import Condition, Parameters, conjunction, containing
-from skytrail.services.cloudtrail.resources import name_of, resources_of
+from skytrail.services.cloudtrail.history import investigate, lookup
+from skytrail.services.cloudtrail.history.conditions import Condition, Parameters, conjunction, containing
+from skytrail.services.cloudtrail.history.resources import name_of, resources_of
 
 from .trail import NOW, Trail, ids
 
@@ -68,7 +68,7 @@ def test_every_key_of_the_model_is_known() -> None:
     from skytrail.wire import models
 
     shape = models.service("cloudtrail").model.shape_for("LookupAttributeKey")
-    assert set(shape.enum) == set(history._ATTRIBUTES)
+    assert set(shape.enum) == set(lookup._ATTRIBUTES)
 
 
 def test_an_event_id_finds_its_event(trail: Trail) -> None:

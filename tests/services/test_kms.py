@@ -14,7 +14,7 @@ import pytest
 
 from skytrail.call import Change
 from skytrail.identity.principals import Identity, root
-from skytrail.services.kms import OPERATIONS, keys
+from skytrail.services.kms import OPERATIONS, due, keys
 from skytrail.services.kms.keys import DAY
 from skytrail.services.kms.managed import managed_key
 from skytrail.services.kms.policies import policy_of
@@ -636,6 +636,105 @@ def test_a_key_that_sleeps_does_not_rotate(house: Keys) -> None:
     assert not house.kms("GetKeyRotationStatus", **name)["KeyRotationEnabled"]
     house.kms("CancelKeyDeletion", **name)
     assert house.kms("GetKeyRotationStatus", **name)["KeyRotationEnabled"]
+
+
+def told(house: Keys) -> list[dict[str, Any]]:
+    """What time did to keys, by its records."""
+    return [json.loads(data) for _, data in house.store.records("audit", 0, rows=1000)]
+
+
+def test_what_time_does_is_recorded_once_at_its_time(house: Keys) -> None:
+    key = house.new_key()
+    name = {"KeyId": key["KeyId"]}
+    house.kms("EnableKeyRotation", **name)
+    materials = [key["CurrentKeyMaterialId"]]
+    house.pass_days(800)
+    assert told(house) == []
+    house.kms("UpdateKeyDescription", **name, Description="the next change settles what was due")
+    materials += [each["KeyMaterialId"] for each in house.kms("ListKeyRotations", **name)["Rotations"]]
+    records = told(house)
+    assert [(record["eventName"], record["eventTime"]) for record in records] == [
+        ("RotateKey", f"{after(days):%Y-%m-%dT%H:%M:%SZ}") for days in (365, 730)
+    ]
+    for number, record in enumerate(records):
+        assert record["serviceEventDetails"] == {
+            "rotationType": "AUTOMATIC",
+            "keyOrigin": "AWS_KMS",
+            "previousKeyMaterialId": materials[number],
+            "currentKeyMaterialId": materials[number + 1],
+            "keyId": key["KeyId"],
+        }
+        assert record["resources"] == [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": key["Arn"]}]
+        assert (record["awsRegion"], record["recipientAccountId"]) == (house.region, ACCOUNT)
+    assert len({record["eventID"] for record in records}) == 2
+
+    house.kms("RotateKeyOnDemand", **name)
+    house.kms("DisableKey", **name)
+    house.pass_days(500)
+    house.kms("EnableKey", **name)
+    house.kms("ScheduleKeyDeletion", **name, PendingWindowInDays=7)
+    house.pass_days(8)
+    house.new_key()
+    rest = told(house)[2:]
+    assert [(record["eventName"], record["eventTime"]) for record in rest] == [
+        ("RotateKey", f"{after(800):%Y-%m-%dT%H:%M:%SZ}"),
+        ("RotateKey", f"{after(1300):%Y-%m-%dT%H:%M:%SZ}"),
+        ("DeleteKey", f"{after(1307):%Y-%m-%dT%H:%M:%SZ}"),
+    ]
+    assert [record["serviceEventDetails"]["rotationType"] for record in rest[:2]] == ["ON_DEMAND", "AUTOMATIC"]
+    assert "serviceEventDetails" not in rest[2]
+    assert house.store.read.list(keys.DUE, "", "") == []
+
+
+def test_what_fell_due_while_no_server_ran_is_made_up_for(house: Keys) -> None:
+    gone, rotated = house.new_key()["KeyId"], house.new_key()["KeyId"]
+    house.kms("ScheduleKeyDeletion", KeyId=gone, PendingWindowInDays=7)
+    house.kms("EnableKeyRotation", KeyId=rotated, RotationPeriodInDays=90)
+    house.clock.set(after(100).timestamp())
+
+    async def run_on() -> None:
+        due.start(house.engines)
+        await house.clock.advance(0)
+        assert [record["eventTime"] for record in told(house)] == [
+            f"{after(days):%Y-%m-%dT%H:%M:%SZ}" for days in (7, 90)
+        ]
+        await house.clock.advance(80 * DAY)
+
+    house.run(run_on())
+    assert [record["eventName"] for record in told(house)] == ["DeleteKey", "RotateKey", "RotateKey"]
+
+
+def test_a_key_is_due_at_one_time(house: Keys) -> None:
+    name = {"KeyId": house.new_key()["KeyId"]}
+
+    def times() -> list[datetime]:
+        assert len(house.store.read.list(keys.DUE, "", "")) <= 1
+        when = keys.next_due(house.store.read)
+        return [] if when is None else [datetime.fromtimestamp(when, UTC)]
+
+    assert times() == []
+    house.kms("EnableKeyRotation", **name)
+    assert times() == [after(365)]
+    house.kms("EnableKeyRotation", **name, RotationPeriodInDays=100)
+    assert times() == [after(100)]
+    house.kms("ScheduleKeyDeletion", **name, PendingWindowInDays=20)
+    assert times() == [after(20)]
+    house.kms("CancelKeyDeletion", **name)
+    assert times() == []  # it is disabled
+    house.kms("EnableKey", **name)
+    assert times() == [after(100)]
+    house.kms("DisableKeyRotation", **name)
+    assert times() == []
+
+
+def test_a_refused_change_does_not_settle(house: Keys) -> None:
+    gone = house.new_key()["KeyId"]
+    house.kms("ScheduleKeyDeletion", KeyId=gone, PendingWindowInDays=7)
+    house.pass_days(7)
+    assert house.refused("EnableKey", KeyId=gone)[0] == "NotFoundException"
+    assert told(house) == []
+    house.new_key()
+    assert [record["eventName"] for record in told(house)] == ["DeleteKey"]
 
 
 def test_hmac_keys_do_not_rotate(house: Keys) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -103,6 +103,36 @@ def test_time_deletes_and_rotates(skytrail: Skytrail) -> None:
     assert kms.decrypt(CiphertextBlob=old)["Plaintext"] == b"old"
     with pytest.raises(kms.exceptions.NotFoundException):
         kms.describe_key(KeyId=goes)
+
+
+def test_time_is_recorded_when_nobody_looks(skytrail: Skytrail) -> None:
+    start = skytrail.clock.freeze(datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
+    kms = skytrail.client("kms", account="111122223333", region="eu-west-1")
+    trail = skytrail.client("cloudtrail", account="111122223333", region="eu-west-1")
+    stays, goes = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    kms.enable_key_rotation(KeyId=stays, RotationPeriodInDays=90)
+    kms.schedule_key_deletion(KeyId=goes, PendingWindowInDays=7)
+    skytrail.clock.advance(timedelta(days=7) - timedelta(seconds=1))
+
+    def about(key: str) -> list[tuple[str, datetime, str]]:
+        found = trail.lookup_events(LookupAttributes=[{"AttributeKey": "ResourceName", "AttributeValue": key}])
+        return [
+            (event["EventName"], event["EventTime"], json.loads(event["CloudTrailEvent"])["eventType"])
+            for event in found["Events"]
+        ]
+
+    assert [name for name, _, _ in about(goes)] == ["ScheduleKeyDeletion", "CreateKey"]
+    skytrail.clock.advance(timedelta(seconds=1))
+    assert about(goes)[0] == ("DeleteKey", start + timedelta(days=7), "AwsServiceEvent")
+    skytrail.clock.advance(timedelta(days=83))
+    assert about(stays)[0] == ("RotateKey", start + timedelta(days=90), "AwsServiceEvent")
+    kms.rotate_key_on_demand(KeyId=stays)
+    assert {name for name, _, _ in about(stays)[:2]} == {"RotateKey", "RotateKeyOnDemand"}
+    # A deletion that is cancelled leaves nothing behind.
+    kms.schedule_key_deletion(KeyId=stays, PendingWindowInDays=7)
+    kms.cancel_key_deletion(KeyId=stays)
+    skytrail.clock.advance(timedelta(days=30))
+    assert kms.describe_key(KeyId=stays)["KeyMetadata"]["KeyState"] == "Disabled"
 
 
 def test_all_pages_and_the_rest(skytrail: Skytrail) -> None:

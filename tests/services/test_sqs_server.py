@@ -179,6 +179,8 @@ def test_what_was_accepted_survives_the_server(tmp_path: Path) -> None:
             for thread in threads:
                 thread.start()
             threading.Event().wait(choice.uniform(0.2, 0.6))
+            while len(accepted) < 15 * (round_ + 1) and any(thread.is_alive() for thread in threads):
+                threading.Event().wait(0.05)
             server.kill()
             for thread in threads:
                 thread.join()

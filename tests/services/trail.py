@@ -14,8 +14,8 @@ import orjson
 from skytrail.call import Call, Source
 from skytrail.identity.principals import Identity
 from skytrail.identity.secrets import sealer_of
-from skytrail.services.cloudtrail import history, investigate
-from skytrail.services.cloudtrail.investigate import Search
+from skytrail.services.cloudtrail.history import investigate, lookup
+from skytrail.services.cloudtrail.history.investigate import Search
 from skytrail.services.engines import Engines
 from skytrail.settings import Settings
 from skytrail.storage.columns import Columns
@@ -110,7 +110,7 @@ class Trail:
             region=region,
             identity=Identity("Root", account),
         )
-        return self.runner.run(history.lookup_events(call, cast(Any, request), self.engines))
+        return self.runner.run(lookup.lookup_events(call, cast(Any, request), self.engines))
 
     def pages(self, account: str, between: Callable[[], Any] = lambda: None, **request: Any) -> list[list[str]]:
         """The event ids on each page; `between` runs before each further one."""

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from skytrail.testing import Server
 from skytrail.verify import Keys, Options, Report, Selection, Signatures, Source, verify
 from skytrail.verify.keys import load
 
@@ -16,6 +17,13 @@ Check = Callable[..., Report]
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return load(write_keys(tmp_path_factory.mktemp("keys") / "keys.json", *REGIONS, "ap-south-1"))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One for all whose buckets have names of their own."""
+    with Server() as server:
+        yield server
 
 
 @pytest.fixture

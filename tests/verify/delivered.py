@@ -23,6 +23,8 @@ START = datetime(2026, 1, 31, 20, 1, 31, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ACCOUNTS = ("111122223333", "444455556666")
 REGIONS = ("eu-west-1", "us-east-1")
+#: Folders of log files: one digest names files of both.
+KINDS = ("CloudTrail", "CloudTrail", "CloudTrail-Insight")
 
 
 class SigningKey:
@@ -107,11 +109,11 @@ class Chain:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
-    def deliver_log(self, at: datetime, *, records: int = 3) -> dict[str, Any]:
+    def deliver_log(self, at: datetime, *, records: int = 3, kind: str = "CloudTrail") -> dict[str, Any]:
         name = "".join(self._random.choices("ABCDEFGHabcdefgh0123456789", k=16))
         stamp = at.strftime("%Y%m%dT%H%MZ")
-        key = f"{self._above}/CloudTrail/{self.region}/{at:%Y/%m/%d}/"
-        key += f"{self.account}_CloudTrail_{self.region}_{stamp}_{name}.json.gz"
+        key = f"{self._above}/{kind}/{self.region}/{at:%Y/%m/%d}/"
+        key += f"{self.account}_{kind}_{self.region}_{stamp}_{name}.json.gz"
         events = [
             {"eventID": f"{self._random.getrandbits(128):032x}", "eventTime": zulu(at), "awsRegion": self.region}
             for _ in range(records)
@@ -170,12 +172,13 @@ class Chain:
         return found
 
     def deliver(self, hours: int, *, start: datetime = START, most_logs: int = 2) -> None:
-        """Hourly digests with some log files each, some with none."""
+        """Hourly digests with some log files each, some of them Insights' own, some with none."""
         for hour in range(hours):
             begin = start + hour * HOUR
             count = self._random.randint(0, most_logs) if hour else most_logs
             moments = sorted(begin + timedelta(minutes=self._random.randint(2, 57)) for _ in range(count))
-            self.deliver_digest(begin, begin + HOUR, [self.deliver_log(moment) for moment in moments])
+            logs = [self.deliver_log(moment, kind=self._random.choice(KINDS)) for moment in moments]
+            self.deliver_digest(begin, begin + HOUR, logs)
 
     def stop(self) -> None:
         """What follows is a chain of its own."""

@@ -114,7 +114,7 @@ class Tamperer:
 
     def move_log(self) -> list[Expected]:
         log = self._log()
-        return [expected("log-moved", log, self._move(log, self._new_log_name()))]
+        return [expected("log-moved", log, self._move(log, self._new_log_name(log)))]
 
     def swap_logs(self) -> list[Expected]:
         one = self._log()
@@ -138,27 +138,35 @@ class Tamperer:
         self._append(log)
         return [expected("log-appended", log)]
 
+    def append_a_member_to_log(self) -> list[Expected]:
+        """Many a reader takes all members together for the file."""
+        log = self._log()
+        self._path(log).write_bytes(self._path(log).read_bytes() + pack(b'{"Records":[]}'))
+        return [expected("log-appended", log)]
+
     def inflate_log(self) -> list[Expected]:
         log = self._log()
         self._path(log).write_bytes(self._content(log))
         return [expected("log-not-gzip", log)]
 
     def add_log(self) -> list[Expected]:
-        folder = self._log().rpartition("/")[0]
-        key = f"{folder}/{self._new_log_name()}"
+        log = self._log()
+        key = f"{log.rpartition('/')[0]}/{self._new_log_name(log)}"
         self._path(key).write_bytes(pack(b'{"Records":[{}]}'))
         return [expected("log-added", key)]
 
     def copy_log(self) -> list[Expected]:
         log = self._log()
-        key = f"{log.rpartition('/')[0]}/{self._new_log_name()}"
+        key = f"{log.rpartition('/')[0]}/{self._new_log_name(log)}"
         shutil.copy(self._path(log), self._path(key))
         return [expected("log-added", key)]
 
-    def _new_log_name(self) -> str:
+    def _new_log_name(self, log: str) -> str:
+        """Of the same account, kind and Region."""
+        like = "_".join(log.rpartition("/")[2].split("_")[:3])
         at = START + timedelta(minutes=self.draw.randint(1, 60 * (len(self.chain.digests) - 1)))
         name = "".join(self.draw.choices("XYZxyz", k=16))
-        return f"{self.chain.account}_CloudTrail_{self.chain.region}_{at:%Y%m%dT%H%MZ}_{name}.json.gz"
+        return f"{like}_{at:%Y%m%dT%H%MZ}_{name}.json.gz"
 
     # Digests
 

@@ -21,6 +21,8 @@ from skytrail.testing import Server
 from .conftest import Check
 from .delivered import START, Chain, key_list, pack, zulu
 
+BUCKET = "synced-logs"
+
 
 class _ListPublicKeys(BaseHTTPRequestHandler):
     """The one call that the CLI makes to CloudTrail when it is told the bucket."""
@@ -44,17 +46,16 @@ class _ListPublicKeys(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def cloudtrail() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), _ListPublicKeys) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.05])
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    with Server() as server:
-        yield server.endpoint
+@pytest.fixture
+def s3(server: Server) -> str:
+    return server.endpoint
 
 
 def aws(s3: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -71,21 +72,21 @@ def aws(s3: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_both_say_the_same(s3: str, cloudtrail: str, tmp_path: Path, check: Check) -> None:
-    chain = Chain(tmp_path / "delivered", "111122223333", "us-east-1")
+    chain = Chain(tmp_path / "delivered", "111122223333", "us-east-1", bucket=BUCKET)
     chain.deliver(4)
     client = boto3.client(
         "s3", endpoint_url=s3, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
     )
-    client.create_bucket(Bucket="trail-logs")
+    client.create_bucket(Bucket=BUCKET)
     for path in chain.root.rglob("*.json.gz"):
         key = path.relative_to(chain.root).as_posix()
         signature = chain.signatures.get(key)
         metadata = {"signature": signature, "signature-algorithm": "SHA256withRSA"} if signature else {}
-        client.put_object(Bucket="trail-logs", Key=key, Body=path.read_bytes(), Metadata=metadata)
+        client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes(), Metadata=metadata)
 
     def validated() -> subprocess.CompletedProcess[str]:
         since, until = zulu(START), zulu(START + timedelta(hours=4))
-        trail = ("--trail-arn", "arn:aws:cloudtrail:us-east-1:111122223333:trail/audit", "--s3-bucket", "trail-logs")
+        trail = ("--trail-arn", "arn:aws:cloudtrail:us-east-1:111122223333:trail/audit", "--s3-bucket", BUCKET)
         command = ("cloudtrail", "validate-logs", *trail, "--start-time", since, "--end-time", until)
         return aws(s3, *command, "--endpoint-url", cloudtrail)
 
@@ -94,17 +95,17 @@ def test_both_say_the_same(s3: str, cloudtrail: str, tmp_path: Path, check: Chec
     assert "4/4 digest files valid" in result.stdout
 
     log = chain.logs[chain.digests[0]][0]
-    client.put_object(Bucket="trail-logs", Key=log, Body=pack(b'{"Records":[]}'))
+    client.put_object(Bucket=BUCKET, Key=log, Body=pack(b'{"Records":[]}'))
     result = validated()
     assert (result.returncode, result.stderr.strip()) == (
         1,
-        f"Log file\ts3://trail-logs/{log}\tINVALID: hash value doesn't match",
+        f"Log file\ts3://{BUCKET}/{log}\tINVALID: hash value doesn't match",
     )
 
     synced = tmp_path / "synced"
-    assert aws(s3, "s3", "sync", "s3://trail-logs", str(synced), "--quiet").returncode == 0
+    assert aws(s3, "s3", "sync", f"s3://{BUCKET}", str(synced), "--quiet").returncode == 0
     newest = chain.digests[-1]
-    head = client.head_object(Bucket="trail-logs", Key=newest)
+    head = client.head_object(Bucket=BUCKET, Key=newest)
     (synced / f"{newest}.metadata.json").write_text(json.dumps({"Metadata": head["Metadata"]}))
     report = check(synced)
     assert [(finding.kind, finding.file) for finding in report.findings] == [("log-changed", log)]

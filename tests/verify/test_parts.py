@@ -144,6 +144,38 @@ def test_when_a_log_file_was_written(case: dict[str, Any]) -> None:
     assert (list(times) if times is not None else None) == case["times"]
 
 
+_keys = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from("/.%~ "), min_size=1, max_size=700
+) | st.from_regex(r"2026/0[1-3]/[0-9]{2}/[A-Za-z_.%-]{1,250}(/x)?", fullmatch=True)
+
+
+@given(_keys)
+def test_each_key_has_a_place_of_its_own(key: str) -> None:
+    """From which it can be told again."""
+    kept = layout.kept_as(key)
+    parts = kept.split("/")
+    assert all(part not in ("", ".", "..") and len(part.encode()) <= 244 for part in parts)
+    folder = "/copies/111122223333"
+    home = layout.Home(folder, "111122223333", "bucket", "AWSLogs/111122223333", folder, fetched=True)
+    path = f"{folder}/CloudTrail/us-east-1/{kept}"
+    assert home.object(path) == Object("bucket", f"AWSLogs/111122223333/CloudTrail/us-east-1/{key}")
+    assert layout.Places([home]).shown(path) == f"s3://bucket/AWSLogs/111122223333/CloudTrail/us-east-1/{key}"
+
+
+@given(_keys)
+def test_each_account_s_folder_has_a_place_of_its_own(key: str) -> None:
+    kept = layout.kept_folder(key)
+    parts = kept.split("/")
+    assert all(part not in ("", ".", "..") and len(part.encode()) <= 244 for part in parts)
+    assert len(parts) == len(key.split("/"))
+    assert kept != layout.kept_folder(key + "x")
+
+
+@pytest.mark.parametrize("name", ["signature", "Signature", "SIGNATURE"])
+def test_some_servers_write_names_of_metadata_otherwise(name: str) -> None:
+    assert signatures.in_metadata({"signature-algorithm": "SHA256withRSA", name: " 00ff\n"}) == "00ff"
+
+
 # Spans
 
 
@@ -199,6 +231,14 @@ def _read(data: bytes) -> tuple[inflate.Inflated, bytes, str]:
         hashed = inflate.hash_file(file.name)
         assert hashed.inflated == inflated
         return inflated, read, hashed.sha256
+
+
+@pytest.mark.parametrize("flags", [0x20, 0x40, 0x80, 0x02, 0x21])
+def test_a_header_that_zlib_refuses(flags: int, tmp_path: Path) -> None:
+    data = bytearray(pack(b"content"))
+    data[3] = flags
+    (tmp_path / "log").write_bytes(data)
+    assert inflate.hash_file(str(tmp_path / "log")).inflated.fault is Fault.DAMAGED
 
 
 def test_a_large_file_is_read_in_pieces(tmp_path: Path) -> None:

@@ -348,6 +348,54 @@ def test_three_digests_change_places(chain: Chain, check: Check) -> None:
     assert told(check()) == [("digest-swapped", digest) for digest in chain.digests[:3]]
 
 
+def test_a_digest_moves_with_its_signature(chain: Chain, check: Check) -> None:
+    """What lies beside it then is no sign of another one."""
+    one, newest = chain.digests[1], chain.digests[-1]
+    chain.path(one + ".signature").write_text(chain.signatures[one])
+    for digest in (one, newest):
+        for suffix in ("", ".signature"):
+            chain.path(digest + suffix).rename(chain.path(digest.replace("0131Z.json", "0132Z.json") + suffix))
+    report = check()
+    assert told(report) == [("digest-moved", one), ("digest-moved", newest)]
+    assert noted(report) == []
+
+
+def test_two_digests_change_places_with_their_signatures(chain: Chain, check: Check) -> None:
+    one, other = chain.digests[1], chain.digests[3]
+    for digest, comes in ((one, other), (other, one)):
+        chain.path(digest + ".signature").write_text(chain.signatures[comes])
+    content = chain.path(one).read_bytes()
+    chain.write(one, chain.path(other).read_bytes())
+    chain.write(other, content)
+    assert told(check()) == [("digest-swapped", one), ("digest-swapped", other)]
+
+
+def test_an_account_named_folder_above_the_account_s(tmp_path: Path, check: Check) -> None:
+    chain = Chain(tmp_path / "bucket", "111122223333", "us-east-1", prefix="111122223333/")
+    chain.deliver(2)
+    chain.keep_newest_signature()
+    (tmp_path / "bucket" / "AWSLogs" / "111122223333" / "elb").mkdir(parents=True)
+    report = check()
+    assert (told(report), report.digests.valid) == ([], 2)
+
+
+def test_a_merkle_log_is_no_folder_of_log_files(chain: Chain, check: Check) -> None:
+    folder = chain.logs[chain.digests[0]][0].rpartition("/")[0].replace("/CloudTrail/", "/CloudTrail-Merkle/")
+    name = chain.logs[chain.digests[0]][0].rpartition("/")[2]
+    chain.write(f"{folder}/{name.replace('Z_', 'Z_0')}", pack(b"{}"))
+    report = check()
+    assert (told(report), noted(report)) == ([], [])
+
+
+def test_insights_files_are_named_by_the_same_digests(chain: Chain, check: Check) -> None:
+    insights = [log for logs in chain.logs.values() for log in logs if "/CloudTrail-Insight/" in log]
+    assert insights
+    added = insights[0].replace("Z_", "Z_0")
+    chain.write(added, pack(b"{}"))
+    chain.path(insights[-1]).unlink()
+    assert sorted(told(check())) == sorted([("log-added", added), ("log-missing", insights[-1])])
+
+
 def test_a_digest_moved_over_another(chain: Chain, check: Check) -> None:
     one, other = chain.digests[1], chain.digests[3]
     chain.path(one).replace(chain.path(other))

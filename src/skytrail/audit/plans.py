@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from . import data_files, forms
+from . import data_files, data_resources, forms
 from .classify import Classification, classify, resource_types
 from .parameters import Compiler, Form, Walk
 from .redact import Rules, has_own_rules
@@ -107,7 +107,8 @@ def _finder(service: Service, operation: OperationModel, classification: Classif
     if service.name == "s3":
         return partial(s3_resources, data=bool(classification.data_type))
     rules = Rules(service.name, operation.name)
-    return compile_finder(operation, classification, resource_types(service.name), rules)
+    generic = compile_finder(operation, classification, resource_types(service.name), rules)
+    return data_resources.refined(generic, classification.data_type)
 
 
 @cache

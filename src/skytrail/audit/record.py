@@ -15,7 +15,7 @@ from .plans import Plan, plan
 from .resources import MOST
 
 if TYPE_CHECKING:
-    from ..call import Call
+    from ..call import Call, Tls
 
 VERSION = "1.11"
 KIB = 1024
@@ -62,13 +62,13 @@ def _record(call: Call, now: float, room: int) -> dict[str, Any]:
     record["sourceIPAddress"] = invoked_by or call.source.address
     agent = invoked_by or request.headers.get("user-agent", "")
     if agent:
-        record["userAgent"], cut = _short(agent)
+        record["userAgent"], cut = short(agent)
         omitted |= cut
     if error is not None:
-        record["errorCode"], cut = _short(_error_code(call, known))
+        record["errorCode"], cut = short(_error_code(call, known))
         omitted |= cut
         if error.message:
-            record["errorMessage"], cut = _short(redact.message(error.message[:_MESSAGE], secrets or []))
+            record["errorMessage"], cut = short(redact.message(error.message[:_MESSAGE], secrets or []))
             omitted |= cut
     record["requestParameters"] = parameters
     record["responseElements"], cut = _elements(call, known, room)
@@ -77,7 +77,7 @@ def _record(call: Call, now: float, room: int) -> dict[str, Any]:
     omitted |= cut
     if additional:
         record["additionalEventData"] = additional
-    record["requestID"], cut = _short(call.request_id)
+    record["requestID"], cut = short(call.request_id)
     record["eventID"] = call.event_id
     record["readOnly"] = known is not None and known.classification.read_only
     resources = _resources(call, known, room)
@@ -106,7 +106,7 @@ def _time(now: float) -> str:
     return _last_instant[1]
 
 
-def _short(text: str) -> tuple[str, bool]:
+def short(text: str) -> tuple[str, bool]:
     """A text in at most 1 KB of UTF-8."""
     if len(text) * 4 <= SHORT:
         return text, False
@@ -122,13 +122,13 @@ def _names(call: Call, known: Plan | None) -> tuple[str, str]:
         return known.event_source, known.event_name
     assert call.asked is not None
     service, operation = call.asked
-    return service.event_source, _short(operation)[0] or "Unknown"
+    return service.event_source, short(operation)[0] or "Unknown"
 
 
 def _region(call: Call, known: Plan | None) -> str:
     if known is not None and known.global_regions:
         return known.global_regions.get(arns.partition_of(call.region), call.region)
-    return call.region
+    return call.resource_region or call.region
 
 
 def _error_code(call: Call, known: Plan | None) -> str:
@@ -151,7 +151,7 @@ def _parameters(call: Call, known: Plan | None, room: int, secrets: list[str] | 
         else:
             cut = True
     if known.shape_request is not None:
-        host, host_cut = _short(call.request.headers.get("host", ""))
+        host, host_cut = short(call.request.headers.get("host", ""))
         parameters = known.shape_request(parameters, host)
         cut |= host_cut
     return parameters or None, cut
@@ -230,11 +230,12 @@ def _resources(call: Call, known: Plan | None, room: int) -> list[dict[str, str]
 
 
 def _tls(call: Call, record: dict[str, Any]) -> None:
-    tls = call.source.tls
-    if tls is None or call.identity.invoked_by:
-        return
+    if call.source.tls is not None and not call.identity.invoked_by:
+        record["tlsDetails"] = tls_details(call.source.tls, call.request.headers.get("host"))
+
+
+def tls_details(tls: Tls, host: str | None) -> dict[str, str]:
     details = {"tlsVersion": tls.version, "cipherSuite": tls.cipher_suite}
-    host = call.request.headers.get("host")
     if host:
-        details["clientProvidedHostHeader"] = _short(host)[0]
-    record["tlsDetails"] = details
+        details["clientProvidedHostHeader"] = short(host)[0]
+    return details

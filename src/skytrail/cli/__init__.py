@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import SkytrailError
-from . import keys, lookup, serve, verify
+from . import keys, lookup, prove, serve, trail, verify
 
 app = typer.Typer(
     name="skytrail",
@@ -38,8 +38,10 @@ def _skytrail(
 
 app.command("serve")(serve.serve)
 app.command("lookup")(lookup.lookup)
+app.command("prove")(prove.prove)
 app.command("verify")(verify.verify)
 app.add_typer(keys.app, name="keys")
+app.add_typer(trail.app, name="trail")
 
 
 def main() -> None:

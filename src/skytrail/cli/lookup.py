@@ -22,7 +22,7 @@ from . import operator
 from .output import Format, Found, Printer, printer
 
 if TYPE_CHECKING:
-    from ..services.cloudtrail.investigate import Search
+    from ..services.cloudtrail.history.investigate import Search
 
 PATH = "/_skytrail/lookup"
 
@@ -98,8 +98,8 @@ def lookup(
     On a terminal events come as a table, in a pipe as lines of tab-separated fields:
     time, account, Region, event, source, user, source address, resources, error. All times are UTC.
     """
-    from ..services.cloudtrail.conditions import Condition, check  # noqa: PLC0415 - only this command needs it
-    from ..services.cloudtrail.investigate import Search  # noqa: PLC0415
+    from ..services.cloudtrail.history.conditions import Condition, check  # noqa: PLC0415 - only this command needs it
+    from ..services.cloudtrail.history.investigate import Search  # noqa: PLC0415
 
     if follow and output is Format.json:
         raise typer.BadParameter("a search that follows never ends its JSON array: use jsonl", param_hint="--output")

@@ -21,6 +21,9 @@ _TAG_KEYS = ("TagKeys", "tagKeys", "TagKeyList")
 _KEY, _VALUE = ("Key", "key", "TagKey"), ("Value", "value", "TagValue")
 #: S3 has condition keys of its own for the tags of requests.
 _OWN_TAGS = frozenset({"s3"})
+#: Services that do not tell the older key for the account that they act for, by which topics let services in that
+#: have no statement of their own.
+_WITHOUT_OWNER = frozenset({"cloudtrail.amazonaws.com"})
 
 
 def common(call: Call, tags: Iterable[tuple[str, str]]) -> Values:
@@ -61,7 +64,8 @@ def _of_service(call: Call, identity: Identity) -> Iterator[tuple[str, tuple[str
         parts = call.source_arn.split(":", 5)
         account = parts[4] if len(parts) == 6 and arns.is_account(parts[4]) else account
     yield "aws:sourceaccount", (account,)
-    yield "aws:sourceowner", (account,)
+    if identity.invoked_by not in _WITHOUT_OWNER:
+        yield "aws:sourceowner", (account,)
 
 
 def _of_principal(

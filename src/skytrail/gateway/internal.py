@@ -21,9 +21,15 @@ class InternalClient:
     def __init__(self) -> None:
         self._receive: Callable[[Request, Source], Call] | None = None
         self._perform: Callable[[Call], Awaitable[None]] | None = None
+        self._judge: Callable[[Call], bool] | None = None
 
-    def connect(self, receive: Callable[[Request, Source], Call], perform: Callable[[Call], Awaitable[None]]) -> None:
-        self._receive, self._perform = receive, perform
+    def connect(
+        self,
+        receive: Callable[[Request, Source], Call],
+        perform: Callable[[Call], Awaitable[None]],
+        judge: Callable[[Call], bool] | None = None,
+    ) -> None:
+        self._receive, self._perform, self._judge = receive, perform, judge
 
     async def call(
         self,
@@ -35,11 +41,29 @@ class InternalClient:
         account: str,
         region: str,
         source_arn: str = "",
+        needs_policy: bool = False,
     ) -> dict[str, Any]:
         identity = Identity("AWSService", account, invoked_by=principal)
         call = self._new(service, operation, parameters, Source(principal), identity, region)
-        call.source_arn = source_arn
+        call.source_arn, call.needs_policy = source_arn, needs_policy
         return await self._finish(call)
+
+    async def permitted(
+        self,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        principal: str,
+        account: str,
+        region: str,
+        source_arn: str = "",
+    ) -> bool:
+        assert self._judge is not None
+        identity = Identity("AWSService", account, invoked_by=principal)
+        call = self._new(service, operation, parameters, Source(principal), identity, region)
+        call.source_arn, call.needs_policy = source_arn, True
+        return self._judge(call)
 
     async def forward(
         self,
@@ -51,9 +75,14 @@ class InternalClient:
         by: str,
         region: str = "",
     ) -> dict[str, Any]:
-        identity = msgspec.structs.replace(call.identity, invoked_by=by)
+        identity, via = call.identity, ""
+        if identity.type == "AWSService":
+            via = by
+        else:
+            identity = msgspec.structs.replace(identity, invoked_by=by)
         made = self._new(service, operation, parameters, call.source, identity, region or call.region)
-        made.account = call.account
+        made.account, made.via = call.account, via
+        made.source_arn, made.needs_policy = call.source_arn, call.needs_policy
         return await self._finish(made)
 
     def _new(

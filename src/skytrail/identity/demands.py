@@ -32,3 +32,5 @@ class Demand(msgspec.Struct, frozen=True):
     granted_to_account: bool = False
     #: Condition keys of this demand, in lower case: `s3:prefix`, `kms:viaservice`, `aws:resourcetag/team`.
     context: Mapping[str, tuple[str, ...]] = _NOTHING
+    #: The Region that the resource is in, where a call may come by way of another one: buckets.
+    region: str = ""

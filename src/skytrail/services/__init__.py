@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from ..call import Call
 from ..identity.demands import Demand
+from ..storage.store import Transaction
 from ..wire.routing import Route
 from ..work import outbox
 from . import cloudtrail, iam, kms, lambda_, s3, sns, sqs, sts
@@ -27,6 +28,7 @@ ROOMS: Mapping[str, Operations] = {
 
 #: The steps of the tables that are not the store's own: the outbox's, and by service name the rooms'.
 SCHEMAS: Mapping[str, Sequence[str]] = {
+    "cloudtrail": cloudtrail.SCHEMA,
     "lambda": lambda_.SCHEMA,
     "outbox": outbox.SCHEMA,
     "s3": s3.SCHEMA,
@@ -37,8 +39,16 @@ SCHEMAS: Mapping[str, Sequence[str]] = {
 _LENIENT: Mapping[str, Collection[str]] = {"cloudtrail": cloudtrail.LENIENT, "s3": s3.LENIENT, "sqs": sqs.LENIENT}
 
 #: What rooms do besides answering calls: begun when the server starts, ended when it stops.
-STARTS: Sequence[Callable[[Engines], None]] = (lambda_.start, s3.start, sns.start, sqs.start)
+STARTS: Sequence[Callable[[Engines], None]] = (
+    cloudtrail.start,
+    kms.start,
+    lambda_.start,
+    s3.start,
+    sns.start,
+    sqs.start,
+)
 STOPS: Sequence[Callable[[Engines], Awaitable[None]]] = (
+    cloudtrail.stop,
     lambda_.stop,
     s3.stop,
     sns.stop,
@@ -46,6 +56,7 @@ STOPS: Sequence[Callable[[Engines], Awaitable[None]]] = (
 
 #: Service name -> what its calls demand, where the service knows more of it than the model does.
 _DEMANDS: Mapping[str, Demands] = {
+    "cloudtrail": cloudtrail.demands,
     "kms": kms.demands,
     "lambda": lambda_.demands,
     "s3": s3.demands,
@@ -63,6 +74,21 @@ def demands(call: Call, engines: Engines) -> Sequence[Demand] | None:
 
 def handler(route: Route) -> Handler | None:
     return ROOMS.get(route.service.name, {}).get(route.operation.name)
+
+
+def wants(engines: Engines, account: str, region: str, data_type: str) -> bool:
+    """Whether anybody may want the record of a data event of this type."""
+    return engines.settings.history.data_events == "all" or cloudtrail.wants(engines, account, region, data_type)
+
+
+def takes(engines: Engines, record: bytes) -> bool:
+    """Whether anybody wants the record of a data event."""
+    return engines.settings.history.data_events == "all" or cloudtrail.takes(engines, record)
+
+
+def appended(transaction: Transaction, position: int) -> None:
+    """A record has its place in the journal."""
+    cloudtrail.appended(transaction, position)
 
 
 def lenient(route: Route) -> bool:

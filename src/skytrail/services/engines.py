@@ -33,9 +33,26 @@ class Internal(Protocol):
         account: str,
         region: str,
         source_arn: str = "",
+        needs_policy: bool = False,
     ) -> dict[str, Any]:
         """As a service itself, such as `sns.amazonaws.com`, in the resource's account; `source_arn` is the resource
-        that it acts for, whose account is aws:SourceAccount."""
+        that it acts for, whose account is aws:SourceAccount. With `needs_policy` the resource's policy must allow it
+        in open mode too; an upstream judges by itself."""
+        ...
+
+    async def permitted(
+        self,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        principal: str,
+        account: str,
+        region: str,
+        source_arn: str = "",
+    ) -> bool:
+        """Whether a call with `needs_policy` would be let through: it is not made, and leaves no record. A refusal is
+        raised as its ServiceError; False says that it cannot be judged here."""
         ...
 
     async def forward(
@@ -48,7 +65,8 @@ class Internal(Protocol):
         by: str,
         region: str = "",
     ) -> dict[str, Any]:
-        """As the caller of `call`, with the caller's permissions, through the service `by`."""
+        """As the caller of `call`, with the caller's permissions, through the service `by`. Where one of our services
+        called, it stays the caller, for the resource that it acts for."""
         ...
 
 

@@ -29,6 +29,7 @@ _STEPS: tuple[str, ...] = (
     """,
     # The records of writes to upstreams whose outcome is not known yet.
     "CREATE TABLE intents (event TEXT PRIMARY KEY, record BLOB NOT NULL);",
+    "CREATE TABLE journal_events (position INTEGER PRIMARY KEY AUTOINCREMENT, data BLOB NOT NULL);",
 )
 
 VERSION = len(_STEPS)

@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import Context, copy_context
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -59,6 +60,7 @@ class Transaction(Writer):
 
 
 Command = Callable[[Transaction], Any]
+_Queued = tuple[Command, asyncio.Future[Any], asyncio.AbstractEventLoop, Context]
 
 
 class Store:
@@ -80,7 +82,7 @@ class Store:
         except sqlite3.Error as error:
             raise StoreUnwritable(f"{path}: {error}") from error
         self.read = Reader(self._connect(read_only=True))
-        self._queue: deque[tuple[Command, asyncio.Future[Any], asyncio.AbstractEventLoop]] = deque()
+        self._queue: deque[_Queued] = deque()
         self._wake = threading.Semaphore(0)
         self._closing = False
         self._listeners: list[Callable[[], None]] = []
@@ -102,13 +104,13 @@ class Store:
     # Writing
 
     def submit(self, command: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        """Queue a command; the future gives its result once it is on disk."""
+        """Queue a command; the future gives its result once it is on disk. It runs in the caller's context."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if self._closing:
             future.set_exception(StoreUnwritable("the store is closing"))
             return future
-        self._queue.append((command, future, loop))
+        self._queue.append((command, future, loop, copy_context()))
         self._wake.release()
         return future
 
@@ -118,7 +120,7 @@ class Store:
 
     def _write(self) -> None:
         transaction = Transaction(self._writing)
-        group: list[tuple[Command, asyncio.Future[Any], asyncio.AbstractEventLoop]]
+        group: list[_Queued]
         while True:
             self._wake.acquire()
             group = []
@@ -135,16 +137,16 @@ class Store:
     def _commit(
         self,
         transaction: Transaction,
-        group: list[tuple[Command, asyncio.Future[Any], asyncio.AbstractEventLoop]],
+        group: list[_Queued],
     ) -> None:
         results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
             before = self._writing.total_changes
             self._writing.execute("BEGIN IMMEDIATE")
-            for command, future, _ in group:
+            for command, future, _, context in group:
                 self._writing.execute("SAVEPOINT command")
                 try:
-                    result = command(transaction)
+                    result = context.run(command, transaction)
                 except Exception as error:
                     if not self._writing.in_transaction:
                         raise  # the engine gave up the whole group
@@ -163,7 +165,7 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 if self._writing.in_transaction:
                     self._writing.execute("ROLLBACK")
-            results = [(future, None, _unwritable(error)) for _, future, _ in group]
+            results = [(future, None, _unwritable(error)) for _, future, _, _ in group]
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
             group[0][2].call_soon_threadsafe(self._give_out, results)
 

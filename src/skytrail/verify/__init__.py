@@ -9,14 +9,15 @@
     settle      what was changed, missing and added, seen together: moves and swaps
     run         all of it, on all cores
 
-Nothing here talks to a server, and nothing in the directory is trusted: names, sizes and texts may be anyone's.
+Nothing here talks to a server: the command fetches a bucket before. Nothing in the directory is trusted: names,
+sizes and texts may be anyone's.
 """
 
 from .chains import Selection, when
 from .findings import Finding, Kind, Note, NoteKind, Report
 from .keys import Keys
 from .layout import Source
-from .run import Options, Progress, verify
+from .run import Options, Progress, regions, verify
 from .signatures import Signatures
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Selection",
     "Signatures",
     "Source",
+    "regions",
     "verify",
     "when",
 ]

@@ -20,12 +20,12 @@ from . import digests
 from .digests import Digest, DigestFile
 from .findings import Finding, Kind, Note, NoteKind, Tally
 from .keys import Keys, Shown
-from .layout import DigestName, Object, Places, Unit, digest_files, digest_name
+from .layout import DigestName, Home, Object, Places, Unit, digest_files, digest_name
 from .signatures import SIDE_FILES, Signatures, signed_file
 from .spans import Span
 
 #: How long a digest covers, where nothing says it.
-_USUAL_SPAN = 3600.0
+USUAL_SPAN = 3600.0
 #: A chain may go on for so long after its newest digest: the next one has an hour to cover, and may come late.
 _NEXT_DIGEST_WITHIN = 7200.0
 
@@ -239,13 +239,19 @@ class _Examination:
             if any(shown is not Shown.VALID for shown in beside):
                 reason = "the signature that was given for it is not its own, but the one in the next digest is"
                 self._find(Kind.SIGNATURE_CHANGED, file, reason)
+            elif self._bare(file):
+                reason = "its object's metadata has no signature, but the next digest has it"
+                self._find(Kind.SIGNATURE_MISSING, file, reason)
             return
         trusted = [*beside]
         if repeated is not None and after is not None:
             together = self._standing.get(_identity(after)) is _Standing.FORGED and repeated is Shown.OTHER_KEY
             if self._believed(after) or together:
                 trusted.append(repeated)
-        if not trusted:
+        if not trusted and self._bare(file):
+            reason = "its object's metadata has no signature, nor has a digest after it: anyone may have written it"
+            self._judge(file, _Standing.BAD, Kind.SIGNATURE_MISSING, reason)
+        elif not trusted:
             self._judge(file, _Standing.UNVERIFIED)
             self._note_unsigned(file, after, link, newest=newest)
         elif Shown.OTHER_KEY in trusted:
@@ -257,6 +263,12 @@ class _Examination:
             reason = "its signature is that of another content"
             self._judge(file, _Standing.BAD, Kind.DIGEST_CHANGED, reason + self._or_the_next(after))
 
+    def _bare(self, file: DigestFile) -> bool:
+        """Whether no signature came with it, though one would have come."""
+        if not self._home(file).fetched or file.displaced:
+            return False
+        return not self._signatures.of(file.object, file.path)
+
     def _or_the_next(self, after: DigestFile | None) -> str:
         """Who is to blame where the signature comes from a digest that could not be verified itself."""
         if after is None or self._standing.get(_identity(after)) is not _Standing.UNVERIFIED:
@@ -267,16 +279,21 @@ class _Examination:
         assert file.digest is not None
         if self._keys is None or file.digest.digest_public_key_fingerprint not in self._keys:
             return []
+        if file.displaced and self._came_along(file):
+            return [Shown.VALID]
         place = self._places.path(file.digest.stated)
-        shown = [
+        return [
             self._shown(file.digest, file.sha256, signature)
             for signature in self._signatures.of(file.digest.stated, place or file.path)
         ]
-        if file.displaced:
-            # What lies beside it now may have come with it, or be that of the digest whose place it took.
-            came_along = self._signatures.of(file.object, file.path)
-            shown += [Shown.VALID for one in came_along if self._shown(file.digest, file.sha256, one) is Shown.VALID]
-        return shown
+
+    def _came_along(self, file: DigestFile) -> bool:
+        """Whether what lies beside a displaced digest is its own signature, not that of the one whose place it took."""
+        assert file.digest is not None
+        if self._keys is None or file.digest.digest_public_key_fingerprint not in self._keys:
+            return False
+        found = self._signatures.of(file.object, file.path)
+        return any(self._shown(file.digest, file.sha256, one) is Shown.VALID for one in found)
 
     def _repeated(self, file: DigestFile, after: DigestFile | None) -> Shown | None:
         """What the signature shows that the digest after it repeats."""
@@ -314,7 +331,7 @@ class _Examination:
             if file.digest is not None and file.digest.previous is None and older is not None:
                 self._doubt(file, older, file.start)
         else:
-            start = file.start or end - _USUAL_SPAN
+            start = file.start or end - USUAL_SPAN
             self._doubt(file, older if older is not None else start, end)
 
     def _doubt(self, file: DigestFile, start: float, end: float) -> None:
@@ -324,7 +341,11 @@ class _Examination:
         """The account's folder that it belongs to: log files of another trail lie in another one."""
         homes = self._unit.homes
         there = next((home for home in homes if home.path(_identity(file)) is not None), None)
-        return (there or next(home for home in homes if file.path.startswith(home.directory + os.sep))).directory
+        return (there or self._home(file)).directory
+
+    def _home(self, file: DigestFile) -> Home:
+        """Where it lies."""
+        return next(home for home in self._unit.homes if file.path.startswith(home.directory + os.sep))
 
     def _name(self, file: DigestFile) -> None:
         """Take down the log files that a believed digest names, and check those of one that was asked for."""
@@ -357,9 +378,9 @@ class _Examination:
             return
         name = digest_name(previous.key)
         before = next((_time(older) for older in rest if name is None or _time(older) < name.time), None)
-        since = before if before is not None else (name.time if name else file.start) - _USUAL_SPAN
+        since = before if before is not None else (name.time if name else file.start) - USUAL_SPAN
         self._doubt(file, since, file.start)
-        if name is None or not self._selection.takes(name.time - _USUAL_SPAN, name.time):
+        if name is None or not self._selection.takes(name.time - USUAL_SPAN, name.time):
             return
         if not self._selection.wants(name):
             return
@@ -371,16 +392,17 @@ class _Examination:
         reason = f"the digest after it, of {when(_time(file))}, names it"
         if before is None and self._selection.start is None:
             reason += "; if what was copied begins later, say so with --start"
-        elif before is not None and before < name.time - _USUAL_SPAN:
+        elif before is not None and before < name.time - USUAL_SPAN:
             reason += f"; nothing shows what was delivered from {when(before)} to {when(file.start)}"
         self._examined.missing[previous] = MissingDigest(previous, path, reason)
 
     def _look_for_orphans(self) -> None:
         """A signature that was kept proves that there was a digest."""
         reason = "its signature is there, but not the digest"
+        came_along = {file.path for file in self._examined.displaced if self._came_along(file)}
         for side in self._orphans:
             path = signed_file(side)
-            if path is not None:
+            if path is not None and path not in came_along:
                 home = next(home for home in self._unit.homes if path.startswith(home.directory + os.sep))
                 self._miss(home.object(path), path, reason)
         for place, name in self._signatures.digests():
@@ -395,7 +417,7 @@ class _Examination:
         name = digest_name(object_.key)
         if name is None or object_ in self._own or object_ in self._broken or object_ in self._examined.missing:
             return
-        if self._selection.takes(name.time - _USUAL_SPAN, name.time) and self._selection.wants(name):
+        if self._selection.takes(name.time - USUAL_SPAN, name.time) and self._selection.wants(name):
             self._examined.missing[object_] = MissingDigest(object_, path, reason)
 
     # Saying it
@@ -428,7 +450,7 @@ class _Examination:
 
     def _wanted(self, file: DigestFile) -> bool:
         assert file.name is not None
-        start = file.start if file.digest is not None else file.name.time - _USUAL_SPAN
+        start = file.start if file.digest is not None else file.name.time - USUAL_SPAN
         return self._selection.wants(file.name) and self._selection.takes(start, file.end or file.name.time)
 
     def _believed(self, file: DigestFile) -> bool:

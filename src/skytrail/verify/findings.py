@@ -34,6 +34,7 @@ class Kind(StrEnum):
     DIGEST_FORGED = "digest-forged"
     DIGEST_UNKNOWN_KEY = "digest-unknown-key"
     SIGNATURE_CHANGED = "signature-changed"
+    SIGNATURE_MISSING = "signature-missing"
     NO_DIGESTS = "no-digests"
 
 
@@ -57,7 +58,7 @@ DOUBTS = frozenset(
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Kind
-    #: Where the file is, or should be, in the directory.
+    #: Where the file is, or should be, in the directory; of a bucket that was fetched, the object.
     file: str
     reason: str
     #: The object that it is a copy of.

@@ -8,14 +8,22 @@ import stat
 import zlib
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from isal import isal_zlib
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _MAGIC = b"\x1f\x8b"
+#: Of a header without further fields: the libraries do not read all of these alike.
+_PLAIN_HEADER = _MAGIC + b"\x08\x00"
 #: What is read and what is inflated in one step. A log file inflates to about ten times its size.
 _INPUT_STEP, _OUTPUT_STEP = 64 * 1024, 1024 * 1024
 #: Nothing that is no regular file is waited for.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+#: A link to nowhere stands for an object that could not be fetched: to this, a fault, and what was said.
+_NOT_FETCHED = "skytrail:"
+_MOST_SAID = 1000
 
 #: The largest log file that is inflated: AWS's have at most 50 MB compressed.
 MOST_LOG_BYTES = 8 << 30
@@ -47,8 +55,12 @@ class Hashed(NamedTuple):
 
 
 def hash_file(path: str, most: int = MOST_LOG_BYTES) -> Hashed:
-    digest = hashlib.sha256()
-    inflated = _inflate(path, most, digest.update)
+    """The faster library reads what is sound. What is wrong with a file is what zlib says of it, here and elsewhere."""
+    for fast in (True, False):
+        digest = hashlib.sha256()
+        inflated = _inflate(path, most, digest.update, fast=fast)
+        if inflated.fault is None:
+            break
     return Hashed(inflated, digest.hexdigest())
 
 
@@ -57,26 +69,46 @@ def read_file(path: str, most: int = MOST_DIGEST_BYTES) -> tuple[Inflated, bytes
     return _inflate(path, most, pieces.append), b"".join(pieces)
 
 
-def _inflate(path: str, most: int, sink: Callable[[bytes], object]) -> Inflated:
+def stand_in(path: str, fault: Fault, reason: str) -> None:
+    """Leave word of why a copy is not there. No object's content can look so: it would be a file."""
+    said = "".join(c if c.isprintable() else " " for c in reason)[:_MOST_SAID]
+    os.symlink(f"{_NOT_FETCHED}{fault}:{said}", path)
+
+
+def _not_fetched(path: str) -> Inflated | None:
+    try:
+        mark, fault, said = os.readlink(path).split(":", 2)
+        return Inflated(0, 0, Fault(fault), said) if f"{mark}:" == _NOT_FETCHED else None
+    except (OSError, ValueError):
+        return None
+
+
+def _inflate(path: str, most: int, sink: Callable[[bytes], object], *, fast: bool = False) -> Inflated:
     try:
         file = os.open(path, _FLAGS)
     except FileNotFoundError:
-        return Inflated(0, 0, Fault.MISSING, "it is not there")
+        return _not_fetched(path) or Inflated(0, 0, Fault.MISSING, "it is not there")
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
-        return Inflated(0, 0, Fault.UNREADABLE, str(getattr(error, "strerror", None) or error))
+        said = str(getattr(error, "strerror", None) or error)
+        return _not_fetched(path) or Inflated(0, 0, Fault.UNREADABLE, said)
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             return Inflated(0, 0, Fault.UNREADABLE, "it is not a regular file")
-        return _inflate_open(file, status.st_size, most, sink)
+        return _inflate_open(file, status.st_size, most, sink, fast)
     except OSError as error:
         return Inflated(0, 0, Fault.UNREADABLE, error.strerror or str(error))
     finally:
         os.close(file)
 
 
-def _inflate_open(file: int, stored: int, most: int, sink: Callable[[bytes], object]) -> Inflated:
-    inflater = zlib.decompressobj(_GZIP_WINDOW)
+def _inflate_open(file: int, stored: int, most: int, sink: Callable[[bytes], object], fast: bool) -> Inflated:
+    inflater: Any
+    bad: Any
+    if fast and os.pread(file, len(_PLAIN_HEADER), 0) == _PLAIN_HEADER:
+        inflater, bad = isal_zlib.decompressobj(_GZIP_WINDOW), isal_zlib.error
+    else:
+        inflater, bad = zlib.decompressobj(_GZIP_WINDOW), zlib.error
     size = taken = 0
     while not inflater.eof:
         data = inflater.unconsumed_tail
@@ -89,7 +121,7 @@ def _inflate_open(file: int, stored: int, most: int, sink: Callable[[bytes], obj
                 return _cut(file, stored, size)
         try:
             piece = inflater.decompress(data, _OUTPUT_STEP)
-        except zlib.error as error:
+        except bad as error:
             return Inflated(stored, size, Fault.DAMAGED, f"its gzip data is damaged ({_said(error)})")
         size += len(piece)
         if size > most:
@@ -112,5 +144,5 @@ def _cut(file: int, stored: int, size: int) -> Inflated:
     return Inflated(stored, size, Fault.TRUNCATED, "it ends before its gzip stream does")
 
 
-def _said(error: zlib.error) -> str:
+def _said(error: Exception) -> str:
     return str(error).rsplit(": ", 1)[-1]

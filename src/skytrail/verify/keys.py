@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -36,7 +37,7 @@ class _PublicKey(msgspec.Struct, rename="pascal"):
     fingerprint: str
 
 
-class _Listed(msgspec.Struct, rename="pascal"):
+class _KeyList(msgspec.Struct, rename="pascal"):
     public_key_list: list[_PublicKey]
 
 
@@ -63,17 +64,31 @@ class Keys:
         return Shown.VALID if found == hashlib.sha256(signed).digest() else Shown.OTHER_CONTENT
 
 
+class Listed(NamedTuple):
+    """A key, as ListPublicKeys gives it."""
+
+    #: Who said so.
+    source: str
+    fingerprint: str
+    #: DER.
+    value: bytes
+
+
+def collect(listed: Iterable[Listed]) -> Keys:
+    keys: dict[str, RSAPublicKey] = {}
+    for said in listed:
+        key = _key(said)
+        if keys.setdefault(said.fingerprint, key) != key:
+            raise SettingsError(f"{said.source}: there is another key with the fingerprint {said.fingerprint}")
+    return Keys(keys)
+
+
 def load(path: Path) -> Keys:
     """From a file, or from all *.json files of a directory: `aws cloudtrail list-public-keys`, an output each."""
-    keys: dict[str, RSAPublicKey] = {}
-    for file in _key_files(path):
-        for listed in _listed(file):
-            key = _key(listed.value, file)
-            if keys.setdefault(listed.fingerprint, key) != key:
-                raise SettingsError(f"{file}: there is another key with the fingerprint {listed.fingerprint}")
+    keys = collect(listed for file in _key_files(path) for listed in _read(file))
     if not keys:
         raise SettingsError(f"{path}: there are no public keys in it")
-    return Keys(keys)
+    return keys
 
 
 def _key_files(path: Path) -> list[Path]:
@@ -85,25 +100,33 @@ def _key_files(path: Path) -> list[Path]:
     return files
 
 
-def _listed(file: Path) -> Iterator[_PublicKey]:
+def _read(file: Path) -> Iterator[Listed]:
     try:
         with file.open("rb") as opened:
             content = opened.read(_MOST_FILE_BYTES + 1)
         if len(content) > _MOST_FILE_BYTES:
             raise SettingsError(f"{file}: it has more than {_MOST_FILE_BYTES} bytes")
-        yield from msgspec.json.decode(content, type=_Listed).public_key_list
+        for key in msgspec.json.decode(content, type=_KeyList).public_key_list:
+            yield Listed(str(file), key.fingerprint, _value(key, file))
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file}: it is not what `aws cloudtrail list-public-keys` says: {error}") from error
 
 
-def _key(value: str, file: Path) -> RSAPublicKey:
+def _value(key: _PublicKey, file: Path) -> bytes:
+    try:
+        return base64.b64decode(key.value, validate=True)
+    except ValueError as error:
+        raise SettingsError(f"{file}: a key's value cannot be read: {error}") from error
+
+
+def _key(listed: Listed) -> RSAPublicKey:
     """DER of a PKCS #1 RSAPublicKey; some of AWS's older ones are a SubjectPublicKeyInfo."""
     try:
-        key = load_der_public_key(base64.b64decode(value, validate=True))
+        key = load_der_public_key(listed.value)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise SettingsError(f"{file}: a key's value cannot be read: {error}") from error
+        raise SettingsError(f"{listed.source}: a key's value cannot be read: {error}") from error
     if not isinstance(key, RSAPublicKey):
-        raise SettingsError(f"{file}: a key is no RSA key")
+        raise SettingsError(f"{listed.source}: a key is no RSA key")
     return key

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from ..errors import SettingsError
 
 DIGESTS = "CloudTrail-Digest"
+#: The files of a Merkle log: they prove themselves, and no digest names them.
+MERKLE = "CloudTrail-Merkle"
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
+_KIND = re.compile(r"CloudTrail(-[A-Za-z]+)*")
+_REGION = re.compile(r"[a-z0-9-]{1,63}")
+_DATED = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/(?!\.{1,2}$)[!-.0-~]{1,240}")
+_PLAIN = re.compile(r"(?!\.{1,2}$)[!-$&-.0-~]{1,240}")
+#: The folder, below a Region's one, of copies whose keys are quoted.
+_QUOTED = "%"
 _DIGEST_NAME = re.compile(
     r"([0-9]{12})_CloudTrail-Digest_([a-z0-9-]+)_(.+)_([a-z0-9-]+)_([0-9]{8}T[0-9]{6}Z)(_backfill)?\.json\.gz"
 )
@@ -23,6 +33,8 @@ _LOG_NAME = re.compile(r"[0-9]{12}_CloudTrail[A-Za-z-]*_[a-z0-9-]+_([0-9]{8}T[0-
 #: Parts of a key that would lead out of the folder, or to no file.
 _ELSEWHERE = re.compile(r"/\.{0,2}/|\0")
 _ORGANIZATION = re.compile(r"o-[a-z0-9]+")
+#: What a file's name may have in bytes.
+_MOST_NAME = 240
 
 
 class Object(NamedTuple):
@@ -61,6 +73,8 @@ class Source(NamedTuple):
     #: What it is a copy of; where that is not said, the digests say it.
     bucket: str = ""
     prefix: str = ""
+    #: Beside each digest lies the signature that its object has: one that has none here has none there.
+    fetched: bool = False
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -73,9 +87,14 @@ class Home(msgspec.Struct, frozen=True):
     prefix: str
     #: Of the directory that was named, so that files can be shown as they lie in it.
     root: str
+    fetched: bool = False
 
     def object(self, path: str) -> Object:
-        return Object(self.bucket, self.prefix + path.removeprefix(self.directory))
+        below = path.removeprefix(self.directory)
+        folder, quoted, pieces = below.partition(f"/{_QUOTED}/")
+        if quoted:
+            below = f"{folder}/{unquote(pieces.removesuffix('/%').replace('/', ''))}"
+        return Object(self.bucket, self.prefix + below)
 
     def path(self, object_: Object) -> str | None:
         """Where a copy of the object lies; None where its place is in another folder."""
@@ -105,9 +124,10 @@ class Places:
         return next((path for home in self.homes if (path := home.path(object_)) is not None), None)
 
     def shown(self, path: str) -> str:
+        """As the person who asked knows it: the object in its bucket, or the file in the directory."""
         for home in self.homes:
             if path.startswith(home.root + os.sep):
-                return path[len(home.root) + 1 :]
+                return str(home.object(path)) if home.fetched else path[len(home.root) + 1 :]
         return path
 
 
@@ -152,11 +172,58 @@ def log_times(path: str) -> tuple[float, float] | None:
 def account_folders(directory: str) -> Iterator[str]:
     """Folders named like an account that hold CloudTrail's folders. Other services' logs are not looked through."""
     for parent, folders, _ in os.walk(directory, onerror=_refuse):
-        if _ACCOUNT.fullmatch(os.path.basename(parent)):
-            if any(folder.startswith("CloudTrail") for folder in folders):
-                yield parent
+        found = is_account_folder(parent, folders)
+        if found:
+            yield parent
+        if found is not None:
             folders.clear()
         folders.sort()
+
+
+def is_account_folder(folder: str, below: Iterable[str]) -> bool | None:
+    """Whether a folder, by its name and those below it, is an account's; None: one may lie below it."""
+    above, _, name = folder.rpartition("/")
+    if _ACCOUNT.fullmatch(name) is None:
+        return None
+    if any(kind.startswith("CloudTrail") for kind in below):
+        return True
+    above = above.rpartition("/")[2]
+    # A prefix of a trail's own may be named like an account.
+    return False if above == "AWSLogs" or _ORGANIZATION.fullmatch(above) else None
+
+
+def is_kind(folder: str) -> bool:
+    """Whether a folder of an account holds digests, or log files that they name."""
+    return folder != MERKLE and _KIND.fullmatch(folder) is not None
+
+
+def is_region(folder: str) -> bool:
+    return _REGION.fullmatch(folder) is not None
+
+
+def kept_as(key: str) -> str:
+    """Where the copy of an object is kept, both below a Region's folder: a place of its own, whatever the key is."""
+    if _DATED.fullmatch(key):
+        return key
+    above, slash, last = key.rpartition("/")
+    folder, name = quote(above + slash, safe=""), quote(last, safe="")
+    if len(name) > _MOST_NAME or not name.strip("."):
+        folder, name = folder + name, _QUOTED
+    folder = folder.replace(".", "%2E")
+    pieces = [folder[at : at + _MOST_NAME] for at in range(0, len(folder), _MOST_NAME)]
+    return "/".join([_QUOTED, *pieces, name])
+
+
+def kept_folder(key: str) -> str:
+    """The same for the folder of an account, below the bucket's."""
+    return "/".join(part if _PLAIN.fullmatch(part) else _kept_part(part) for part in key.split("/"))
+
+
+def _kept_part(part: str) -> str:
+    quoted = quote(part, safe="").replace(".", "%2E")
+    if len(quoted) > _MOST_NAME:
+        return f"%{hashlib.sha256(part.encode()).hexdigest()}"
+    return quoted or _QUOTED
 
 
 def units(homes: Iterable[Home]) -> list[Unit]:
@@ -206,7 +273,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _cloudtrail(home: Home) -> list[str]:
-    return [name for name in _folders(home.directory) if name.startswith("CloudTrail")]
+    return [name for name in _folders(home.directory) if name.startswith("CloudTrail") and name != MERKLE]
 
 
 def _folders(folder: str) -> list[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from ..errors import SettingsError
 from . import layout
-from .chains import Examined, Listed, Selection, bounds, examine, when
+from .chains import USUAL_SPAN, Examined, Listed, Selection, bounds, examine, when
 from .digests import read
 from .findings import Finding, Kind, Note, NoteKind, Report
 from .inflate import Fault, Hashed, Inflated, hash_file
@@ -25,7 +25,7 @@ from .keys import Keys
 from .layout import Home, Object, Places, Source, Unit
 from .settle import BadLog, Loose, settle
 from .signatures import Signatures
-from .spans import Spans
+from .spans import Span, Spans
 
 #: A log file is in a digest at most so long after the time in its name.
 _DELIVERED_WITHIN = 900.0
@@ -78,13 +78,30 @@ def verify(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
+def regions(sources: Sequence[Source], options: Options) -> dict[str, Span]:
+    """Whose digests are there to be checked, and when the first and the last of them end: what keys are asked for."""
+    found: dict[str, Span] = {}
+    for folder in (folder for source in sources for folder in layout.account_folders(str(source.directory))):
+        if options.accounts and os.path.basename(folder) not in options.accounts:
+            continue
+        for path in layout.files(os.path.join(folder, layout.DIGESTS)):
+            name = layout.digest_name(path)
+            if name is None or (options.regions and name.region not in options.regions):
+                continue
+            if options.selection.takes(name.time - USUAL_SPAN, name.time) and options.selection.wants(name):
+                known = found.get(name.region, Span(name.time, name.time))
+                found[name.region] = Span(min(known.start, name.time), max(known.end, name.time))
+    return found
+
+
 def _homes(source: Source) -> Iterator[Home]:
     root = str(source.directory)
     for folder in layout.account_folders(root):
         account = os.path.basename(folder)
         if source.bucket:
-            prefix = (source.prefix + folder.removeprefix(root)).removeprefix("/")
-            yield Home(folder, account, source.bucket, prefix, root)
+            below = folder.removeprefix(root)
+            prefix = source.prefix + below if source.prefix else below.removeprefix("/")
+            yield Home(folder, account, source.bucket, prefix, root, source.fetched)
         else:
             place = _place(folder, account)
             yield Home(folder, account, place.bucket, place.key, root)
@@ -251,7 +268,8 @@ class _Check:
         report.findings = list(dict.fromkeys(report.findings))
         report.findings.sort(key=lambda finding: (finding.file, finding.kind, finding.reason))
         report.notes.sort(key=lambda note: (note.kind, note.file, note.text))
-        places = {Object(home.bucket, home.prefix.rpartition("/")[0]) for home in homes if home.bucket}
+        copies = [home for home in homes if home.bucket and not home.fetched]
+        places = {Object(home.bucket, home.prefix.rpartition("/")[0]) for home in copies}
         report.copies_of = sorted(str(place) for place in places)
 
     def _miss_what_was_asked_for(self) -> None:

@@ -94,5 +94,10 @@ def _beside(path: str) -> str | None:
 def _in_metadata(said: Mapping[str, Any]) -> str | None:
     """Of metadata alone, or of HeadObject's whole output."""
     metadata = said.get("Metadata", said)
-    signature = metadata.get("signature") if isinstance(metadata, dict) else None
+    return in_metadata(metadata) if isinstance(metadata, dict) else None
+
+
+def in_metadata(metadata: Mapping[str, Any]) -> str | None:
+    """Some servers keep names of metadata in other letters than they were given."""
+    signature = next((said for name, said in metadata.items() if name.lower() == "signature"), None)
     return signature.strip() if isinstance(signature, str) else None

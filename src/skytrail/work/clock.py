@@ -15,9 +15,14 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from datetime import UTC, datetime
 
 Job = Callable[[], Awaitable[None]]
+Settler = Callable[[], Awaitable[bool | None]]
+
+#: What causes itself without end is not waited for.
+_MOST_ROUNDS = 100
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +54,7 @@ class Clock:
         self._alarm: asyncio.TimerHandle | None = None
         self._running: set[asyncio.Future[None]] = set()
         self._driving = asyncio.Lock()
-        self._settlers: list[Job] = []
+        self._settlers: list[Settler] = []
 
     # Reading
 
@@ -93,9 +98,9 @@ class Clock:
         self._schedule(timer)
         return timer
 
-    def settle_with(self, settler: Job) -> None:
+    def settle_with(self, settler: Settler) -> None:
         """`advance` awaits `settler` before time moves on and after each job, so that whatever has been caused has
-        happened too."""
+        happened too. It says whether it has found anything to do: then all are asked again."""
         self._settlers.append(settler)
 
     # Driving
@@ -160,8 +165,10 @@ class Clock:
         return ran
 
     async def _settle(self) -> None:
-        for settler in self._settlers:
-            await settler()
+        for _ in range(_MOST_ROUNDS):
+            # All of them are asked, each time.
+            if not any([await settler() for settler in self._settlers]):
+                return
 
     # Inside
 
@@ -191,7 +198,8 @@ class Clock:
             except RuntimeError:
                 return  # scheduled before the loop runs: `start` sets the alarm
             # A long sleep is cut, since the machine's own clock may be set meanwhile.
-            self._alarm = loop.call_later(min(delay, 60.0), self._ring)
+            # What is going on where it is set has not caused what it brings.
+            self._alarm = loop.call_later(min(delay, 60.0), self._ring, context=Context())
 
     start = _set_alarm
 

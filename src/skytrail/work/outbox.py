@@ -16,6 +16,7 @@ from functools import partial
 
 from ..errors import StorageError
 from ..storage.store import Store, Transaction
+from . import origins
 from .clock import Clock, Timer
 
 SCHEMA: tuple[str, ...] = (
@@ -33,6 +34,8 @@ SCHEMA: tuple[str, ...] = (
     CREATE INDEX outbox_due ON outbox (lane, due, id) WHERE behind = 0;
     CREATE INDEX outbox_ordering ON outbox (lane, ordering, id) WHERE ordering != '';
     """,
+    # The trails whose deliveries have caused it.
+    "ALTER TABLE outbox ADD COLUMN causes TEXT NOT NULL DEFAULT '';",
 )
 
 #: A store that cannot be written is tried again after so many seconds of the machine's own time.
@@ -53,6 +56,7 @@ class Parcel:
     #: Attempts that have failed.
     attempts: int
     order: str = ""
+    causes: origins.Causes = origins.NONE
 
 
 #: Delivers; returns when it is done, raises when it failed.
@@ -101,8 +105,9 @@ class Outbox:
         now = self._millis()
         behind = order and _first(tx, lane, order) is not None
         parcel_id = tx.connection.execute(
-            "INSERT INTO outbox (lane, due, posted, attempts, ordering, behind, body) VALUES (?, ?, ?, 0, ?, ?, ?)",
-            (lane, now + round(wait * 1000), now, order, bool(behind), body),
+            "INSERT INTO outbox (lane, due, posted, attempts, ordering, behind, body, causes)"
+            " VALUES (?, ?, ?, 0, ?, ?, ?, ?)",
+            (lane, now + round(wait * 1000), now, order, bool(behind), body, origins.written(origins.current())),
         ).lastrowid
         assert parcel_id is not None
         return parcel_id
@@ -138,15 +143,18 @@ class Outbox:
         for lane in self._lanes.values():
             lane.under_way.clear()
 
-    async def settle(self) -> None:
-        """Return when every parcel that is due now has been tried."""
+    async def settle(self) -> bool:
+        """Return when every parcel that is due now has been tried; whether there was any."""
+        found = False
         while self._started:
             for lane in self._lanes.values():
                 self._pump(lane)
             waiting = [*self._tasks, *([self._clearing] if self._clearing is not None else [])]
             if not waiting:
-                return
+                break
+            found = True
             await asyncio.wait(waiting)
+        return found
 
     # Inside
 
@@ -172,20 +180,21 @@ class Outbox:
         now = self._millis()
         for parcel in self._due(lane, now, room):
             lane.under_way.add(parcel.id)
-            task = asyncio.get_running_loop().create_task(self._attempt(lane, parcel))
+            with origins.caused_by(parcel.causes):
+                task = asyncio.get_running_loop().create_task(self._attempt(lane, parcel))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self._set_timer(lane, now)
 
     def _due(self, lane: _Lane, now: int, room: int) -> list[Parcel]:
         rows = self._store.read.connection.execute(
-            "SELECT id, body, posted, attempts, ordering FROM outbox WHERE lane = ? AND due <= ? AND behind = 0"
+            "SELECT id, body, posted, attempts, ordering, causes FROM outbox WHERE lane = ? AND due <= ? AND behind = 0"
             " ORDER BY due, id LIMIT ?",
             (lane.name, now, room + len(lane.under_way)),
         ).fetchall()
         found = [
-            Parcel(id_, lane.name, body, posted / 1000, attempts, order)
-            for id_, body, posted, attempts, order in rows
+            Parcel(id_, lane.name, body, posted / 1000, attempts, order, origins.read(causes))
+            for id_, body, posted, attempts, order, causes in rows
             if id_ not in lane.under_way
         ]
         return found[:room]

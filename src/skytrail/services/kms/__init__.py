@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..engines import Operations
 from . import aliases, encryption, grants, lifecycle, macs, policies, rotation, tags
 from .demands import demands
-from .keys import purge
+from .due import start
 
-__all__ = ["OPERATIONS", "demands", "purge"]
+__all__ = ["OPERATIONS", "demands", "start"]
 
 OPERATIONS: Operations = {
     "CancelKeyDeletion": lifecycle.cancel_key_deletion,

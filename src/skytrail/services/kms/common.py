@@ -15,7 +15,7 @@ from ...storage.store import Transaction
 from ...wire import arns
 from .. import tokens
 from ..engines import Engines
-from . import keys
+from . import due, keys
 from .keys import ALIASES, Key
 
 ALIAS_PREFIX, RESERVED_PREFIX = "alias/", "alias/aws/"
@@ -36,10 +36,10 @@ def moment(seconds: float) -> datetime:
 
 
 def change(call: Call, apply: Callable[[Transaction], dict[str, Any] | None]) -> Change:
-    """A change, before which the keys that are due are destroyed."""
+    """A change, before which what is due is settled."""
 
     def run(tx: Transaction) -> dict[str, Any]:
-        keys.purge(tx, call.received)
+        due.settle(tx, call.received)
         return apply(tx) or {}
 
     return Change(run)

@@ -51,7 +51,11 @@ def demands(call: Call, engines: Engines) -> list[Demand] | None:
         for member in _KEY_MEMBERS:
             if member in given:
                 found += _of_key(call, engines, name, _named(call, engines, given[member]))
-    return found or [_of_none(call, name, given)]
+    if found:
+        return found
+    none = _of_none(call, name, given)
+    # Our own services are told that a key is not there.
+    return [] if none.policy is None and call.identity.type == "AWSService" else [none]
 
 
 def _of_new_key(call: Call, given: Mapping[str, Any]) -> Iterator[Demand]:
@@ -176,8 +180,8 @@ def _of_grant(call: Call, engines: Engines, given: Mapping[str, Any]) -> Iterato
 
 def _context(call: Call, given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     context: dict[str, tuple[str, ...]] = {"kms:calleraccount": (call.identity.account,)}
-    via = call.identity.invoked_by
-    if via and call.identity.type != "AWSService":
+    via = call.via or (call.identity.invoked_by if call.identity.type != "AWSService" else "")
+    if via:
         service = via.partition(".")[0]
         context["kms:viaservice"] = (f"{service}.{call.region}.amazonaws.com",)
     for key, member in _PLAIN.items():

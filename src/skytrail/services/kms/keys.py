@@ -1,14 +1,15 @@
 """Keys as they are kept in state, and what time does to them.
 
-Nothing wakes up to delete or to rotate a key: what has fallen due by the clock is worked out whenever a key is read,
-so it happens at its exact time however far and fast the clock is driven. `found` hides a key whose deletion is due
-and shows one that is due for rotation as rotated. The next change in any account destroys what is due (`purge`), and
-a new version's material is made by the first call that encrypts with it (`make_material`).
+What has fallen due by the clock is worked out whenever a key is read, so it happens at its exact time however far and
+fast the clock is driven: `found` hides a key whose deletion is due and shows one that is due for rotation as rotated.
+What is kept follows by `due.settle`, which also writes the record; no change is made before it. A new version's
+material is made by the first call that encrypts with it (`make_material`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -86,6 +87,13 @@ class Key(msgspec.Struct, frozen=True):
         return "Enabled" if self.enabled else "Disabled"
 
     @property
+    def due(self) -> float | None:
+        """When time will do something to it."""
+        if self.deletion is not None:
+            return self.deletion
+        return self.schedule.next if self.schedule is not None and self.enabled else None
+
+    @property
     def version(self) -> int:
         """Of the material that encrypts: the first is 1, each rotation adds one."""
         return 1 + len(self.rotations)
@@ -107,8 +115,8 @@ ALIASES = Kind("kms-alias", Alias)
 POLICIES = Kind("kms-policy", str)
 #: Sealed, under "key/version".
 MATERIALS = Kind("kms-material", bytes)
-#: (account, Region, key) under the time of the deletion: what is due comes first.
-_DELETIONS = Kind("kms-deletion", tuple[str, str, str])
+#: (account, Region, key) under the time at which something happens to the key: what is due comes first.
+DUE = Kind("kms-due", tuple[str, str, str])
 
 
 def arn(account: str, region: str, resource: str) -> str:
@@ -168,33 +176,15 @@ def fresh_id(tx: Transaction, account: str, region: str, ids: Ids) -> str:
 
 
 def put(tx: Transaction, key: Key) -> None:
+    _forget_due(tx, tx.get(KEYS, key.account, key.region, key.id))
+    if key.due is not None:
+        tx.put(DUE, "", "", _due_name(key.due, key), (key.account, key.region, key.id))
     tx.put(KEYS, key.account, key.region, key.id, key)
 
 
-def schedule_deletion(tx: Transaction, key: Key, when: float) -> None:
-    changed = msgspec.structs.replace(key, deletion=when, enabled=False)
-    tx.put(_DELETIONS, "", "", _due_name(changed), (key.account, key.region, key.id))
-    put(tx, changed)
-
-
-def cancel_deletion(tx: Transaction, key: Key) -> None:
-    tx.delete(_DELETIONS, "", "", _due_name(key))
-    put(tx, msgspec.structs.replace(key, deletion=None))
-
-
-def purge(tx: Transaction, now: float) -> None:
-    """Destroy the keys whose deletion is due, in all accounts, with all that belongs to them."""
-    while due := tx.list(_DELETIONS, "", "", limit=1):
-        name, (account, region, key_id) = due[0]
-        if float(name.partition("/")[0]) > now:
-            return
-        tx.delete(_DELETIONS, "", "", name)
-        key = tx.get(KEYS, account, region, key_id)
-        if key is not None:
-            _destroy(tx, key)
-
-
-def _destroy(tx: Transaction, key: Key) -> None:
+def destroy(tx: Transaction, key: Key) -> None:
+    """With all that belongs to it."""
+    _forget_due(tx, key)
     for alias in key.aliases:
         tx.delete(ALIASES, key.account, key.region, alias)
     tx.delete(POLICIES, key.account, key.region, key.id)
@@ -207,8 +197,31 @@ def _destroy(tx: Transaction, key: Key) -> None:
     )
 
 
-def _due_name(key: Key) -> str:
-    return f"{key.deletion or 0.0:020.6f}/{key.id}"
+def next_due(reader: Reader) -> float | None:
+    """When something happens to a key next."""
+    found = reader.list(DUE, "", "", limit=1)
+    if not found:
+        return None
+    when: float = struct.unpack(">d", bytes.fromhex(found[0][0][:16]))[0]
+    return when
+
+
+def first_due(reader: Reader) -> Key:
+    """The key to which it happens."""
+    ((_, place),) = reader.list(DUE, "", "", limit=1)
+    key = reader.get(KEYS, *place)
+    assert key is not None, "a key, and when it is due, are put and deleted together"
+    return key
+
+
+def _forget_due(tx: Transaction, key: Key | None) -> None:
+    if key is not None and key.due is not None:
+        tx.delete(DUE, "", "", _due_name(key.due, key))
+
+
+def _due_name(when: float, key: Key) -> str:
+    """In the order of times, and exactly them: a float's bytes."""
+    return f"{struct.pack('>d', when).hex()}/{key.id}"
 
 
 # Material

@@ -11,7 +11,7 @@ from ...call import Call, Change
 from ...errors import ServiceError
 from ...storage.store import Transaction
 from ..engines import Engines, Outcome
-from . import keys, policies, tags
+from . import due, keys, policies, tags
 from .common import addressed, alias_of, change, invalid, moment, not_pending, note, own, page
 from .keys import DAY, KEYS, POLICIES, Key, Rotated, Schedule
 from .managed import managed_key, service_of
@@ -103,21 +103,24 @@ def list_keys(call: Call, request: ListKeysRequestTypeDef, engines: Engines) -> 
 def enable_key(call: Call, request: EnableKeyRequestTypeDef, engines: Engines) -> Change:
     def apply(tx: Transaction) -> None:
         key = not_pending(own(call, addressed(tx, call, request["KeyId"])))
-        keys.put(tx, _catching_up(msgspec.structs.replace(key, enabled=True), call.received))
+        _catch_up(tx, msgspec.structs.replace(key, enabled=True), call.received)
 
     return change(call, apply)
 
 
-def _catching_up(key: Key, now: float) -> Key:
+def _catch_up(tx: Transaction, key: Key, now: float) -> None:
     """A key that missed rotations while it was disabled rotates at once, and each period from then on."""
     schedule = key.schedule
     if schedule is None or schedule.next > now:
-        return key
-    return msgspec.structs.replace(
+        keys.put(tx, key)
+        return
+    key = msgspec.structs.replace(
         key,
         rotations=(*key.rotations, Rotated(now, on_demand=False)),
         schedule=Schedule(schedule.days, now + schedule.days * DAY),
     )
+    keys.put(tx, key)
+    due.tell_rotation(tx, key, key.version)
 
 
 def disable_key(call: Call, request: DisableKeyRequestTypeDef, engines: Engines) -> Change:
@@ -150,7 +153,7 @@ def schedule_key_deletion(call: Call, request: ScheduleKeyDeletionRequestTypeDef
     def apply(tx: Transaction) -> dict[str, Any]:
         key = not_pending(own(call, addressed(tx, call, request["KeyId"])))
         when = call.received + window * DAY
-        keys.schedule_deletion(tx, key, when)
+        keys.put(tx, msgspec.structs.replace(key, deletion=when, enabled=False))
         return {
             "KeyId": key.arn,
             "DeletionDate": moment(when),
@@ -166,7 +169,7 @@ def cancel_key_deletion(call: Call, request: CancelKeyDeletionRequestTypeDef, en
         key = own(call, addressed(tx, call, request["KeyId"]))
         if key.deletion is None:
             raise ServiceError("KMSInvalidStateException", f"{key.arn} is not pending deletion.")
-        keys.cancel_deletion(tx, key)
+        keys.put(tx, msgspec.structs.replace(key, deletion=None))
         return {"KeyId": key.arn}
 
     return change(call, apply)

@@ -10,7 +10,7 @@ from ...call import Call, Change
 from ...errors import ServiceError
 from ...storage.store import Transaction
 from ..engines import Engines, Outcome
-from . import keys
+from . import due, keys
 from .common import addressed, change, moment, own, page, usable
 from .keys import DAY, Key, Rotated, Schedule
 
@@ -71,6 +71,7 @@ def rotate_key_on_demand(call: Call, request: RotateKeyOnDemandRequestTypeDef, e
         key = msgspec.structs.replace(key, rotations=rotations)
         keys.put(tx, key)
         keys.make_material(tx, key, engines.sealer)
+        due.tell_rotation(tx, key, key.version)
         return {"KeyId": key.arn}
 
     return change(call, apply)

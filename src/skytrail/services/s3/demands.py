@@ -117,6 +117,8 @@ def demands(call: Call, engines: Engines) -> Sequence[Demand] | None:
         return [Demand("s3:ListAllMyBuckets", "*", context=condition_keys.of_request(call))]
     if operation in ("ListDirectoryBuckets", "WriteGetObjectResponse") or "Bucket" not in given:
         return None
+    if operation == "HeadBucket" and call.identity.type == "AWSService":
+        return []  # S3 tells everyone where a bucket is, in the headers of its refusals too
     asker = _Asker(call, engines, given["Bucket"])
     if operation == "CreateBucket":
         return _creating(asker, given)
@@ -169,7 +171,7 @@ def _making(asker: _Asker, operation: str, given: Mapping[str, Any]) -> list[Dem
     if operation in _PUTTING:
         if given.get("Tagging"):
             asked.append(asker.object_demand("PutObjectTagging", key, None))
-        if acls.asked(given):
+        if acls.asked(given) and not _leaves_to_owner(asker.call, given):
             asked.append(asker.object_demand("PutObjectAcl", key, None))
     source = _source(given.get("CopySource"))
     if source is None:
@@ -186,6 +188,11 @@ def _making(asker: _Asker, operation: str, given: Mapping[str, Any]) -> list[Dem
         asked.append(other.object_demand(action, key_copied, version, context))
         asked.append(asker.object_demand("PutObjectTagging", key, None))
     return asked
+
+
+def _leaves_to_owner(call: Call, given: Mapping[str, Any]) -> bool:
+    """AWS's services put what they deliver with this list, and policies for them allow no more than the put."""
+    return call.identity.type == "AWSService" and given.get("ACL") == "bucket-owner-full-control"
 
 
 def _source(text: Any) -> tuple[str, str, str | None] | None:
@@ -206,7 +213,9 @@ class _Asker:
         self.context = condition_keys.of_request(call) if context is None else context
         self.arn = arns.format("s3", "", "", bucket_name, arns.partition_of(call.region))
         self._caller = canonical_id(call.identity.account) if call.identity.account else None
-        self._itself = call.identity.type == "AWSService" and call.identity.invoked_by == PRINCIPAL
+        #: Services are told of buckets that are not there.
+        self._of_service = call.identity.type == "AWSService"
+        self._itself = self._of_service and call.identity.invoked_by == PRINCIPAL
         if self.bucket is not None:
             self.arn = self.bucket.arn
             self.context = {**self.context, "s3:resourceaccount": (self.bucket.account,)}
@@ -222,11 +231,12 @@ class _Asker:
     def bucket_demand(self, action: str) -> Demand:
         bucket = self.bucket
         if bucket is None:
-            return Demand(f"s3:{action}", self.arn, context=self.context)
+            return Demand(f"s3:{action}", self.arn, granted=self._of_service, context=self.context)
         return Demand(
             f"s3:{action}",
             self.arn,
             account=bucket.account,
+            region=bucket.region,
             policy=self._policy(bucket),
             granted=self._itself or self._listed(bucket, _BY_BUCKET.get(action), bucket.acl, bucket.account),
             context=self.context,
@@ -237,7 +247,7 @@ class _Asker:
         bucket, arn = self.bucket, f"{self.arn}/{key}"
         context = {**self.context, **(more or {}), **condition_keys.of_object(version)}
         if bucket is None:
-            return Demand(f"s3:{action}", arn, context=context)
+            return Demand(f"s3:{action}", arn, granted=self._of_service, context=context)
         owner, document = bucket.account, self._policy(bucket)
         granted = self._itself or self._listed(bucket, _BY_BUCKET.get(action), bucket.acl, bucket.account)
         permission = _BY_OBJECT.get(action)
@@ -247,7 +257,15 @@ class _Asker:
                 # Its owner is who put it; what the bucket's policy allows is not about it, what it denies is.
                 owner = version.owner
                 document = policy.without_allows(bucket.policy) if bucket.policy else None
-        return Demand(f"s3:{action}", arn, account=owner, policy=document, granted=granted, context=context)
+        return Demand(
+            f"s3:{action}",
+            arn,
+            account=owner,
+            region=bucket.region,
+            policy=document,
+            granted=granted,
+            context=context,
+        )
 
     def _listed(self, bucket: Bucket, permission: str | None, acl: acls.Acl, owner: str) -> bool:
         """Whether a list grants it, to another account than the owner's or to everyone."""

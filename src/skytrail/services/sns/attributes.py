@@ -103,7 +103,8 @@ def checked(address: Address, name: str, value: str, unknown: str, prefix: str) 
     """What is kept of an attribute's value; None where that is nothing: the default."""
     refused = "the status of deliveries is not logged" if _FEEDBACK.fullmatch(name) else _UNSUPPORTED.get(name)
     if refused is not None:
-        if not value:
+        # Nothing, and the logs of no delivery in a hundred, is what there is.
+        if not value or (name.endswith("SampleRate") and value == "0"):
             return None
         raise unsupported(name, refused)
     if name in _OF_FIFO and not address.fifo:

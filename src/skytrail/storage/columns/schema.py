@@ -13,7 +13,7 @@ from .client import Client, Row
 DATABASE = "skytrail"
 
 #: The tables that hold data, each with the column that tells its rows' time.
-TABLES = {"events": "event_time"}
+TABLES = {"events": "event_time", "call_counts": "minute"}
 
 #: A migration may rewrite a table.
 _SECONDS = 3600.0
@@ -109,7 +109,25 @@ ORDER BY (account, region, event_time, position)
 SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 1000
 """
 
-_STEPS: tuple[tuple[str, ...], ...] = ((_EVENTS,),)
+# Calls by minute, counted from the events (services/cloudtrail/insights): of several counts the newest version holds.
+_CALL_COUNTS = """
+CREATE TABLE IF NOT EXISTS call_counts (
+    account LowCardinality(String),
+    region LowCardinality(String),
+    trail LowCardinality(String),
+    event_source LowCardinality(String),
+    event_name LowCardinality(String),
+    error_code LowCardinality(String),
+    reads Bool,
+    minute DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
+    calls UInt64 CODEC(T64, ZSTD(1)),
+    version UInt64 CODEC(ZSTD(1))
+) ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(minute)
+ORDER BY (account, trail, minute, region, event_source, event_name, error_code, reads)
+"""
+
+_STEPS: tuple[tuple[str, ...], ...] = ((_EVENTS,), (_CALL_COUNTS,))
 
 VERSION = len(_STEPS)
 

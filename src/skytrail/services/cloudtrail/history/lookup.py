@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...call import Call
-from ...errors import ColumnsError, ServiceError
-from ...identity.secrets import Sealer
-from .. import tokens
-from ..engines import Engines
+import orjson
+
+from ....call import Call
+from ....errors import ColumnsError, ServiceError
+from ....identity.secrets import Sealer
+from ... import tokens
+from ...engines import Engines
 from . import fresh
 from .reading import seconds, unavailable
 from .resources import Resource, resources_of
@@ -56,6 +58,8 @@ _SELECTED = (
     "toUnixTimestamp(event_time)",
     *("position", "event_id", "event_name", "read_only", "access_key", "event_source", "username", "record"),
 )
+#: Insights about data events are listed by ListInsightsData.
+_ABOUT_MANAGEMENT = "JSONExtractString(record, 'insightDetails', 'sourceEventCategory') != 'Data'"
 _NEWEST_FIRST = "ORDER BY event_time DESC, position DESC LIMIT {count:UInt32}"
 
 
@@ -118,7 +122,7 @@ def _place(sealer: Sealer, token: str, wanted: _Wanted) -> _Place:
 
 def _statement(wanted: _Wanted, first: int, behind: _Place | None, done: int) -> tuple[str, dict[str, Any]]:
     """The query for a page and one event more, which tells whether there is a next page."""
-    conditions = [_WHOSE, _SINCE]
+    conditions = [_WHOSE, _SINCE, *([_ABOUT_MANAGEMENT] if wanted.category == "Insight" else [])]
     bound: dict[str, Any] = {
         "account": wanted.account,
         "region": wanted.region,
@@ -144,6 +148,8 @@ def _fits(row: fresh.Shown, wanted: _Wanted, first: int, behind: _Place | None) 
     """The same conditions, of a record that is not in the columns yet."""
     if (row.account, row.region, row.category) != (wanted.account, wanted.region, wanted.category):
         return False
+    if row.category == "Insight" and _is_about_data(row.record):
+        return False
     if row.time < first or (wanted.end is not None and row.time > seconds(wanted.end)):
         return False
     if behind is not None and (row.time, row.position) >= behind:
@@ -154,6 +160,11 @@ def _fits(row: fresh.Shown, wanted: _Wanted, first: int, behind: _Place | None) 
     column = _ATTRIBUTES[key]
     held = getattr(row, column)
     return value in held if column in _LISTS else bool(value == held)
+
+
+def _is_about_data(record: str) -> bool:
+    details = orjson.loads(record).get("insightDetails")
+    return isinstance(details, dict) and details.get("sourceEventCategory") == "Data"
 
 
 # The request's members. The model's ranges and enums are checked here, since CloudTrail has errors of its own for them.

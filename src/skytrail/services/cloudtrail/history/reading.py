@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...errors import ColumnsError, ColumnsUnavailable, QueryTooLarge, ServiceError
-from ..engines import Engines
+from ....errors import ColumnsError, ColumnsUnavailable, QueryTooLarge, ServiceError
+from ...engines import Engines
 
 #: The last second that the columns' times can name; all later ones mean the same.
 _END_OF_TIME = 0xFFFF_FFFF

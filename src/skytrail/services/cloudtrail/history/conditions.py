@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
-from ...errors import ServiceError
+from ....errors import ServiceError
 
 #: The members of a record: a condition reaches into them with a path, `tlsDetails.tlsVersion`.
 RECORD_MEMBERS = (

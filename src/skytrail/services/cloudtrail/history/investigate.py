@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 import msgspec
 import orjson
 
-from ...errors import ColumnsError, ServiceError
-from ..engines import Engines
+from ....errors import ColumnsError, ServiceError
+from ...engines import Engines
 from .conditions import Condition, Parameters, conjunction, containing, denied
 from .reading import catch_up, seconds, unavailable
 from .resources import resources_of

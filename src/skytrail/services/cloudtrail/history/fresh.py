@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ..engines import Engines
+from ...engines import Engines
 from .reading import seconds
 
 #: With more than these the columns are made to catch up first.

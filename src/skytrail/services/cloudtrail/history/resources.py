@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...wire import arns
+from ....wire import arns
 
 
 class Resource(NamedTuple):

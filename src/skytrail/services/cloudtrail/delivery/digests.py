@@ -1,0 +1,414 @@
+"""Digests: each hour, for each stream of a trail that validates its files, what was delivered, signed.
+
+A digest names the one before it, with its hash and its signature. It is made whole, with its signature, in the
+transaction that takes the files which it names off the list; what is left then is to put it into the bucket, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+import orjson
+from isal import igzip
+
+from ....audit.identities import instant
+from ....errors import StorageError
+from ....storage.state import Kind, Reader
+from ....storage.store import Transaction
+from ....work import origins
+from ....work.clock import Timer
+from ....work.outbox import Parcel
+from ...engines import Engines
+from ..integrity import keys
+from ..integrity.keys import KeyPair
+from ..trails.model import Trail
+from . import attempts, layout, orders, spool, status, tree
+from .orders import Order
+from .spool import Stream
+
+LANE = "trail-digests"
+
+SCHEMA = """
+    -- Files that were delivered and are named by no digest yet.
+    CREATE TABLE trail_listed (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        stream INTEGER NOT NULL,
+        bucket TEXT NOT NULL, object TEXT NOT NULL, sha256 TEXT NOT NULL,
+        oldest INTEGER NOT NULL, newest INTEGER NOT NULL
+    );
+    CREATE INDEX trail_listed_stream ON trail_listed (stream, id);
+    -- Digests that are not in the bucket yet.
+    CREATE TABLE trail_digests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        stream INTEGER NOT NULL,
+        bucket TEXT NOT NULL, object TEXT NOT NULL, body BLOB NOT NULL, signature TEXT NOT NULL
+    );
+    CREATE INDEX trail_digests_stream ON trail_digests (stream);
+"""
+
+#: A store that cannot be written is tried again after so many seconds.
+_UNWRITABLE_PAUSE = 5.0
+#: A second between two digests of a stream keeps their names apart.
+_APART = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Chain(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The digests of a stream, from the start of logging, or of validation, to its stop."""
+
+    #: The next digest begins here.
+    since: float
+    #: It is the last one: the trail, or its validation, was stopped.
+    closing: bool = False
+    bucket: str | None = None
+    object: str | None = None
+    sha256: str | None = None
+    signature: str | None = None
+
+
+#: By the stream's id.
+CHAINS = Kind("trail-chain", Chain)
+
+
+class _End(msgspec.Struct, frozen=True):
+    """When the last digest of a name has ended."""
+
+    when: float
+
+
+#: It outlives the trail.
+ENDS = Kind("trail-digest-end", _End)
+
+
+def _named(trail: Trail, stream: Stream) -> str:
+    return f"{trail.arn}/{stream.account}/{stream.region}"
+
+
+class Listed(NamedTuple):
+    id: int
+    bucket: str
+    object: str
+    sha256: str
+    oldest: int
+    newest: int
+
+
+def chain(reader: Reader, stream_id: int) -> Chain | None:
+    return reader.get(CHAINS, "", "", str(stream_id))
+
+
+def begin(tx: Transaction, trail: Trail, stream: Stream, now: float) -> None:
+    """The stream's first digest begins now; where one is about to close, it goes on."""
+    found = chain(tx, stream.id)
+    if found is None:
+        last = tx.get(ENDS, "", "", _named(trail, stream))
+        # Digests are named by the second that they end in, whatever trail of that name has made them.
+        since = max(float(int(now)), last.when if last is not None else 0.0)
+        tx.put(CHAINS, "", "", str(stream.id), Chain(since))
+    elif found.closing:
+        tx.put(CHAINS, "", "", str(stream.id), msgspec.structs.replace(found, closing=False))
+
+
+def close(tx: Transaction, stream_id: int) -> bool:
+    """The next digest is the last one."""
+    found = chain(tx, stream_id)
+    if found is None:
+        return False
+    tx.put(CHAINS, "", "", str(stream_id), msgspec.structs.replace(found, closing=True))
+    return True
+
+
+def note(tx: Transaction, stream_id: int, bucket: str, object_key: str, sha256: str, oldest: int, newest: int) -> None:
+    """A file was delivered."""
+    if chain(tx, stream_id) is not None:
+        tx.connection.execute(
+            "INSERT INTO trail_listed (stream, bucket, object, sha256, oldest, newest) VALUES (?, ?, ?, ?, ?, ?)",
+            (stream_id, bucket, object_key, sha256, oldest, newest),
+        )
+
+
+def undelivered(reader: Reader, stream_id: int) -> bool:
+    found = reader.connection.execute("SELECT 1 FROM trail_digests WHERE stream = ? LIMIT 1", (stream_id,)).fetchone()
+    return found is not None
+
+
+class Digests:
+    """`arrived` is called after a digest has been put into the bucket."""
+
+    def __init__(self, engines: Engines, arrived: Callable[[], Awaitable[None]]) -> None:
+        self._engines = engines
+        self._arrived = arrived
+        self._timer: Timer | None = None
+        self._sealing = asyncio.Lock()
+        #: From when on a digest is waited for whose beginning is still to come.
+        self._counted: dict[str, float] = {}
+
+    def open(self) -> None:
+        self._engines.outbox.lane(LANE, self._deliver, attempts.patience(self._engines), self._give_up)
+        self.schedule()
+
+    def schedule(self, wait: float = 0.0) -> None:
+        """Wake when the next digest is due: now, where one was due while the server did not run."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = [self._due(stream, found) for stream, found in self._chains() if not found.closing]
+        if due:
+            self._timer = self._engines.clock.at(max(min(due), self._engines.clock.time() + wait), self._ring)
+
+    def _chains(self) -> list[tuple[str, Chain]]:
+        return self._engines.store.read.list(CHAINS, "", "")
+
+    def _due(self, stream: str, found: Chain) -> float:
+        now, interval = self._engines.clock.time(), self._engines.settings.trail.digest_interval
+        if found.since <= now:
+            self._counted.pop(stream, None)
+            return found.since + interval
+        # The clock was set back.
+        return self._counted.setdefault(stream, now) + interval
+
+    async def _ring(self) -> None:
+        try:
+            await self._seal_due()
+        except StorageError as error:
+            _log.warning("digests wait: %s", error)
+            self.schedule(_UNWRITABLE_PAUSE)
+        else:
+            self.schedule()
+
+    async def _seal_due(self) -> None:
+        now, reader = self._engines.clock.time(), self._engines.store.read
+        due = {stream for stream, found in self._chains() if not found.closing and self._due(stream, found) <= now}
+        for order in list(orders.every(reader)):
+            for stream in spool.streams(reader, order.trail.id):
+                if str(stream.id) in due:
+                    await self.seal(order, stream)
+                    self._counted.pop(str(stream.id), None)
+
+    async def seal(self, order: Order, stream: Stream) -> None:
+        """Make the digest of what was delivered since the last one. The last of a chain waits for its last files."""
+        async with self._sealing:
+            reader = self._engines.store.read
+            found = chain(reader, stream.id)
+            if found is None or (found.closing and _files_wait(reader, stream.id)):
+                return
+            end = max(float(int(self._engines.clock.time())), found.since + _APART)
+            listed = _listed(reader, stream.id)
+            pair = await keys.current(self._engines, stream.region)
+            content = _content(stream, found, end, listed)
+            digest = _signed(self._engines, order.trail, stream, content, found, pair)
+            await self._engines.store.submit(
+                lambda tx: self._commit(tx, order.trail, stream, found, digest, end, listed)
+            )
+
+    def _commit(
+        self,
+        tx: Transaction,
+        trail: Trail,
+        stream: Stream,
+        before: Chain,
+        digest: _Digest,
+        end: float,
+        listed: Sequence[Listed],
+    ) -> None:
+        now = chain(tx, stream.id)
+        if now is None or now.since != before.since:
+            return  # everything was reset meanwhile
+        if before.closing and now.closing:
+            tx.delete(CHAINS, "", "", str(stream.id))
+        else:
+            after = Chain(end, now.closing, digest.bucket, digest.object, digest.sha256, digest.signature)
+            tx.put(CHAINS, "", "", str(stream.id), after)
+        tx.put(ENDS, "", "", _named(trail, stream), _End(end))
+        tx.connection.executemany("DELETE FROM trail_listed WHERE id = ?", [(one.id,) for one in listed])
+        digest_id = tx.connection.execute(
+            "INSERT INTO trail_digests (stream, bucket, object, body, signature) VALUES (?, ?, ?, ?, ?)",
+            (stream.id, digest.bucket, digest.object, digest.body, digest.signature),
+        ).lastrowid
+        self._engines.outbox.post(tx, LANE, str(digest_id).encode(), order=str(stream.id))
+
+    # The way to the bucket
+
+    async def _deliver(self, parcel: Parcel) -> None:
+        reader, digest_id = self._engines.store.read, int(parcel.body)
+        row = reader.connection.execute("SELECT stream FROM trail_digests WHERE id = ?", (digest_id,)).fetchone()
+        stream = None if row is None else spool.stream_by_id(reader, row[0])
+        order = None if stream is None else orders.by_id(reader, stream.trail)
+        if stream is None or order is None:
+            return
+        with origins.caused_by({stream.trail}):
+            await self._put(order.trail, stream, digest_id)
+
+    async def _put(self, trail: Trail, stream: Stream, digest_id: int) -> None:
+        engines = self._engines
+        await self._move(trail, stream)
+        waiting = next(one for one in _undelivered(engines.store.read, stream.id) if one.id == digest_id)
+        metadata = {"signature": waiting.signature, "signature-algorithm": "SHA256withRSA"}
+        body = waiting.body
+        try:
+            await attempts.put(engines, trail, waiting.bucket, waiting.object, body, len(body), metadata)
+        except Exception as error:
+            code = attempts.code(error)
+            await engines.store.submit(lambda tx: status.update(tx, stream, latest_digest_error=code))
+            raise
+        now = engines.clock.time()
+
+        def done(tx: Transaction) -> None:
+            if tx.connection.execute("DELETE FROM trail_digests WHERE id = ?", (digest_id,)).rowcount:
+                status.update(tx, stream, latest_digest=now, latest_digest_error="")
+                tree.post(tx, engines, trail, stream)
+
+        await engines.store.submit(done)
+        await self._arrived()
+
+    async def _move(self, trail: Trail, stream: Stream) -> None:
+        """Digests that wait while their trail is given another place are made anew, for that place."""
+        async with self._sealing:
+            reader, folder = (
+                self._engines.store.read,
+                layout.account_folder(trail.prefix, stream.organization, stream.account),
+            )
+            waiting, before = _undelivered(reader, stream.id), chain(reader, stream.id)
+            if all(one.bucket == trail.bucket and one.object.startswith(folder) for one in waiting):
+                return
+            pair = await keys.current(self._engines, stream.region)
+            moved: list[tuple[int, _Digest]] = []
+            previous: Chain | None = None
+            for one in waiting:
+                content = orjson.loads(gzip.decompress(one.body))
+                if previous is None:
+                    previous = _previous(content)
+                digest = _signed(self._engines, trail, stream, content, previous, pair)
+                moved.append((one.id, digest))
+                previous = Chain(0.0, False, digest.bucket, digest.object, digest.sha256, digest.signature)
+
+            def commit(tx: Transaction) -> None:
+                for digest_id, digest in moved:
+                    tx.connection.execute(
+                        "UPDATE trail_digests SET bucket = ?, object = ?, body = ?, signature = ? WHERE id = ?",
+                        (digest.bucket, digest.object, digest.body, digest.signature, digest_id),
+                    )
+                if before is not None and before.object is not None and chain(tx, stream.id) is not None:
+                    _, last = moved[-1]
+                    after = msgspec.structs.replace(
+                        before, bucket=last.bucket, object=last.object, sha256=last.sha256, signature=last.signature
+                    )
+                    tx.put(CHAINS, "", "", str(stream.id), after)
+
+            await self._engines.store.submit(commit)
+
+    async def _give_up(self, parcel: Parcel, error: Exception) -> None:
+        _log.error("a digest could not be delivered for %d days and is given up: %s", attempts.DAYS, error)
+        await self._engines.store.submit(
+            lambda tx: tx.connection.execute("DELETE FROM trail_digests WHERE id = ?", (int(parcel.body),))
+        )
+        await self._arrived()
+
+
+class _Undelivered(NamedTuple):
+    id: int
+    bucket: str
+    object: str
+    body: bytes
+    signature: str
+
+
+def _undelivered(reader: Reader, stream_id: int) -> list[_Undelivered]:
+    rows = reader.connection.execute(
+        "SELECT id, bucket, object, body, signature FROM trail_digests WHERE stream = ? ORDER BY id", (stream_id,)
+    )
+    return [_Undelivered(*row) for row in rows]
+
+
+class _Digest(NamedTuple):
+    bucket: str
+    object: str
+    #: The file.
+    body: bytes
+    #: Of what it inflates to.
+    sha256: str
+    signature: str
+
+
+def _content(stream: Stream, before: Chain, end: float, listed: Sequence[Listed]) -> dict[str, Any]:
+    """What a digest says, but for where it lies, who signs it and what came before it."""
+    return {
+        "awsAccountId": stream.account,
+        "digestStartTime": instant(before.since),
+        "digestEndTime": instant(end),
+        "digestS3Bucket": "",
+        "digestS3Object": "",
+        "digestPublicKeyFingerprint": "",
+        "digestSignatureAlgorithm": "SHA256withRSA",
+        "newestEventTime": instant(max(one.newest for one in listed)) if listed else None,
+        "oldestEventTime": instant(min(one.oldest for one in listed)) if listed else None,
+        "previousDigestS3Bucket": None,
+        "previousDigestS3Object": None,
+        "previousDigestHashValue": None,
+        "previousDigestHashAlgorithm": None,
+        "previousDigestSignature": None,
+        "logFiles": [
+            {
+                "s3Bucket": one.bucket,
+                "s3Object": one.object,
+                "hashValue": one.sha256,
+                "hashAlgorithm": "SHA-256",
+                "newestEventTime": instant(one.newest),
+                "oldestEventTime": instant(one.oldest),
+            }
+            for one in listed
+        ],
+    }
+
+
+def _signed(
+    engines: Engines, trail: Trail, stream: Stream, content: dict[str, Any], before: Chain, pair: KeyPair
+) -> _Digest:
+    """The digest in its place, behind the one before it."""
+    ends = content["digestEndTime"]
+    folder, end = (
+        layout.account_folder(trail.prefix, stream.organization, stream.account),
+        datetime.fromisoformat(ends).timestamp(),
+    )
+    bucket, key = trail.bucket, folder + layout.digest(trail, stream.account, stream.region, end)
+    text = orjson.dumps(
+        {
+            **content,
+            "digestS3Bucket": bucket,
+            "digestS3Object": key,
+            "digestPublicKeyFingerprint": pair.fingerprint,
+            "previousDigestS3Bucket": before.bucket,
+            "previousDigestS3Object": before.object,
+            "previousDigestHashValue": before.sha256,
+            "previousDigestHashAlgorithm": None if before.sha256 is None else "SHA-256",
+            "previousDigestSignature": before.signature,
+        }
+    )
+    sha256 = hashlib.sha256(text).hexdigest()
+    signed = f"{ends}\n{bucket}/{key}\n{sha256}\n{before.signature or 'null'}".encode()
+    return _Digest(bucket, key, igzip.compress(text, 2, mtime=0), sha256, pair.sign(engines, signed))
+
+
+def _previous(content: dict[str, Any]) -> Chain:
+    """What a digest says of the one before it."""
+    names = ("previousDigestS3Bucket", "previousDigestS3Object", "previousDigestHashValue", "previousDigestSignature")
+    return Chain(0.0, False, *(content[name] for name in names))
+
+
+def _listed(reader: Reader, stream_id: int) -> list[Listed]:
+    rows = reader.connection.execute(
+        "SELECT id, bucket, object, sha256, oldest, newest FROM trail_listed WHERE stream = ? ORDER BY id", (stream_id,)
+    )
+    return [Listed(*row) for row in rows]
+
+
+def _files_wait(reader: Reader, stream_id: int) -> bool:
+    return any(kind in (spool.FILES, spool.INSIGHT_FILES) for kind in spool.waiting(reader, stream_id))

@@ -1,0 +1,1 @@
+"""Trails: what is kept of them, and the operations on them."""
