@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from skytrail.services.cloudtrail.trails import data_types
+from skytrail.services.cloudtrail.selecting import data_types
 from skytrail.testing import Server, Skytrail
 
 CASES = json.loads((Path(__file__).parent.parent / "cases" / "cloudtrail" / "selectors_put.json").read_text())
@@ -296,13 +296,13 @@ def test_insights_need_the_bucket(trail: Trail) -> None:
 # Event configuration
 
 
-def test_a_trail_has_no_aggregations(trail: Trail) -> None:
+def test_aggregations_need_data_events(trail: Trail) -> None:
     none = {"TrailARN": trail.arn, "AggregationConfigurations": []}
     assert told(trail.cloudtrail.get_event_configuration(TrailName="main-trail")) == none
     asked = [{"Templates": ["API_ACTIVITY"], "EventCategory": "Data"}]
     with pytest.raises(ClientError) as caught:
         trail.cloudtrail.put_event_configuration(TrailName="main-trail", AggregationConfigurations=asked)
-    assert "aggregation" in refused("UnsupportedOperationException", caught)
+    assert "data events" in refused("InvalidParameterException", caught)
     put = trail.cloudtrail.put_event_configuration(TrailName=trail.arn, AggregationConfigurations=[])
     assert told(put) == none
 

@@ -259,7 +259,7 @@ def _selectors(kinds: list[str]) -> list[dict[str, Any]]:
     """Advanced event selectors; none where only management events are wanted."""
     if not kinds:
         return []
-    from ..services.cloudtrail.trails.data_types import all_types  # noqa: PLC0415 - only where they are wanted
+    from ..services.cloudtrail.selecting.data_types import all_types  # noqa: PLC0415 - only where they are wanted
 
     types: dict[str, None] = {}
     for kind in kinds:

@@ -5,23 +5,14 @@ from __future__ import annotations
 from ...storage.store import Transaction
 from ..engines import Engines, Operations
 from . import insights
-from .delivery import deliveries, digests, entries, spool
+from .aggregation import counting
+from .delivery import chains, deliveries, entries, spool
 from .history import lookup_events
 from .integrity import keys, merkle
 from .permissions import demands
-from .trails import (
-    describing,
-    event_configuration,
-    insight_selecting,
-    logging_,
-    managing,
-    model,
-    organization,
-    resource_policies,
-    selecting,
-    status,
-    tags,
-)
+from .selecting import event_configuration, events
+from .selecting import insights as insight_selecting
+from .trails import describing, logging_, managing, model, organization, resource_policies, status, tags
 
 __all__ = ["LENIENT", "OPERATIONS", "SCHEMA", "demands", "forget", "start", "stop", "takes", "wants"]
 
@@ -33,7 +24,7 @@ OPERATIONS: Operations = {
     "DeregisterOrganizationDelegatedAdmin": organization.deregister_organization_delegated_admin,
     "DescribeTrails": describing.describe_trails,
     "GetEventConfiguration": event_configuration.get_event_configuration,
-    "GetEventSelectors": selecting.get_event_selectors,
+    "GetEventSelectors": events.get_event_selectors,
     "GetInsightSelectors": insight_selecting.get_insight_selectors,
     "GetResourcePolicy": resource_policies.get_resource_policy,
     "GetTrail": describing.get_trail,
@@ -45,7 +36,7 @@ OPERATIONS: Operations = {
     "ListTrails": describing.list_trails,
     "LookupEvents": lookup_events,
     "PutEventConfiguration": event_configuration.put_event_configuration,
-    "PutEventSelectors": selecting.put_event_selectors,
+    "PutEventSelectors": events.put_event_selectors,
     "PutInsightSelectors": insight_selecting.put_insight_selectors,
     "PutResourcePolicy": resource_policies.put_resource_policy,
     "RegisterOrganizationDelegatedAdmin": organization.register_organization_delegated_admin,
@@ -56,9 +47,14 @@ OPERATIONS: Operations = {
 }
 
 #: Operations that answer values outside the model's ranges and enums with errors of their own.
-LENIENT: frozenset[str] = frozenset({"LookupEvents", "PutEventSelectors", "PutInsightSelectors"})
+LENIENT: frozenset[str] = frozenset(
+    {"LookupEvents", "PutEventConfiguration", "PutEventSelectors", "PutInsightSelectors"}
+)
 
-SCHEMA: tuple[str, ...] = (model.SCHEMA + spool.SCHEMA + digests.SCHEMA + merkle.SCHEMA,)
+SCHEMA: tuple[str, ...] = (
+    model.SCHEMA + spool.SCHEMA + chains.SCHEMA + merkle.SCHEMA,
+    counting.SCHEMA,
+)
 
 
 def start(engines: Engines) -> None:

@@ -14,8 +14,9 @@ from ....errors import StorageError
 from ....storage.store import Store, Transaction
 from ....work.clock import Timer
 from ...engines import Engines
+from ..aggregation.windows import Windows
 from ..trails import model
-from . import digests, notices, orders, spool, status, tree
+from . import chains, notices, orders, spool, status, tree
 from .digests import Digests
 from .feed import Feed, Spooled
 from .files import Files
@@ -33,6 +34,8 @@ class Deliveries:
         self._files = Files(engines, self.tend)
         self._digests = Digests(engines, self.tend)
         self.feed = Feed(engines, self._changed, self._after_change, self._spooled)
+        self._windows = Windows(engines, self.feed.catch_up, self._spooled)
+        self.feed.counted = self._windows.schedule
         #: How much waits for the next file.
         self._sizes: defaultdict[tuple[int, str], int] = defaultdict(int)
         self._tending = asyncio.Lock()
@@ -53,6 +56,7 @@ class Deliveries:
         self._follow_trails()
         self._store.on_commit(self._follow_trails)
         self.feed.start()
+        self._windows.start()
         self._began = engines.clock.time()
         engines.clock.at(self._began, self.tend)
 
@@ -66,6 +70,7 @@ class Deliveries:
         self.feed.reload()
         self._measure()
         self._digests.schedule()
+        self._windows.schedule()
         self._schedule()
 
     def _follow_trails(self) -> None:
@@ -136,9 +141,9 @@ class Deliveries:
             spool.stream(tx, trail, trail.account, trail.region)
         for stream in spool.streams(tx, trail.id):
             if after.validates and self._covers(after, stream):
-                digests.begin(tx, trail, stream, now)
+                chains.begin(tx, trail, stream, now)
             else:
-                digests.close(tx, stream.id)
+                chains.close(tx, stream.id)
 
     def _covers(self, order: Order, stream: Stream) -> bool:
         """Whether the trail still takes what would come to the stream."""
@@ -166,14 +171,17 @@ class Deliveries:
     async def _tend(self, order: Order) -> None:
         reader, streams = self._store.read, spool.streams(self._store.read, order.trail.id)
         for stream in streams:
-            waiting, covered = spool.waiting(reader, stream.id), self._covers(order, stream)
+            covered = self._covers(order, stream)
+            if not (covered and order.trail.aggregations):
+                await self._windows.close(stream.id)
+            waiting = spool.waiting(reader, stream.id)
             if covered:
                 waiting = [kind for kind in waiting if spool.size(reader, stream.id, kind) >= spool.FULL]
             await self._seal([(stream.id, kind) for kind in waiting if not spool.on_its_way(reader, stream.id, kind)])
-            found = digests.chain(reader, stream.id)
+            found = chains.chain(reader, stream.id)
             if found is not None and not covered and not found.closing:
                 # The settings do not name its account any more.
-                await self._store.submit(partial(digests.close, stream_id=stream.id))
+                await self._store.submit(partial(chains.close, stream_id=stream.id))
             if found is not None and (found.closing or not covered):
                 await self._digests.seal(order, stream)
         if order.ended and self._done(streams):
@@ -183,8 +191,8 @@ class Deliveries:
         reader = self._store.read
         return not any(
             spool.waiting(reader, stream.id)
-            or digests.chain(reader, stream.id) is not None
-            or digests.undelivered(reader, stream.id)
+            or chains.chain(reader, stream.id) is not None
+            or chains.undelivered(reader, stream.id)
             for stream in streams
         )
 

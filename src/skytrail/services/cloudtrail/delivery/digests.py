@@ -20,7 +20,6 @@ from isal import igzip
 
 from ....audit.identities import instant
 from ....errors import StorageError
-from ....storage.state import Kind, Reader
 from ....storage.store import Transaction
 from ....work import origins
 from ....work.clock import Timer
@@ -29,29 +28,11 @@ from ...engines import Engines
 from ..integrity import keys
 from ..integrity.keys import KeyPair
 from ..trails.model import Trail
-from . import attempts, layout, orders, spool, status, tree
+from . import attempts, chains, layout, orders, spool, status, tree
 from .orders import Order
 from .spool import Stream
 
 LANE = "trail-digests"
-
-SCHEMA = """
-    -- Files that were delivered and are named by no digest yet.
-    CREATE TABLE trail_listed (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        stream INTEGER NOT NULL,
-        bucket TEXT NOT NULL, object TEXT NOT NULL, sha256 TEXT NOT NULL,
-        oldest INTEGER NOT NULL, newest INTEGER NOT NULL
-    );
-    CREATE INDEX trail_listed_stream ON trail_listed (stream, id);
-    -- Digests that are not in the bucket yet.
-    CREATE TABLE trail_digests (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        stream INTEGER NOT NULL,
-        bucket TEXT NOT NULL, object TEXT NOT NULL, body BLOB NOT NULL, signature TEXT NOT NULL
-    );
-    CREATE INDEX trail_digests_stream ON trail_digests (stream);
-"""
 
 #: A store that cannot be written is tried again after so many seconds.
 _UNWRITABLE_PAUSE = 5.0
@@ -59,85 +40,6 @@ _UNWRITABLE_PAUSE = 5.0
 _APART = 1.0
 
 _log = logging.getLogger(__name__)
-
-
-class Chain(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The digests of a stream, from the start of logging, or of validation, to its stop."""
-
-    #: The next digest begins here.
-    since: float
-    #: It is the last one: the trail, or its validation, was stopped.
-    closing: bool = False
-    bucket: str | None = None
-    object: str | None = None
-    sha256: str | None = None
-    signature: str | None = None
-
-
-#: By the stream's id.
-CHAINS = Kind("trail-chain", Chain)
-
-
-class _End(msgspec.Struct, frozen=True):
-    """When the last digest of a name has ended."""
-
-    when: float
-
-
-#: It outlives the trail.
-ENDS = Kind("trail-digest-end", _End)
-
-
-def _named(trail: Trail, stream: Stream) -> str:
-    return f"{trail.arn}/{stream.account}/{stream.region}"
-
-
-class Listed(NamedTuple):
-    id: int
-    bucket: str
-    object: str
-    sha256: str
-    oldest: int
-    newest: int
-
-
-def chain(reader: Reader, stream_id: int) -> Chain | None:
-    return reader.get(CHAINS, "", "", str(stream_id))
-
-
-def begin(tx: Transaction, trail: Trail, stream: Stream, now: float) -> None:
-    """The stream's first digest begins now; where one is about to close, it goes on."""
-    found = chain(tx, stream.id)
-    if found is None:
-        last = tx.get(ENDS, "", "", _named(trail, stream))
-        # Digests are named by the second that they end in, whatever trail of that name has made them.
-        since = max(float(int(now)), last.when if last is not None else 0.0)
-        tx.put(CHAINS, "", "", str(stream.id), Chain(since))
-    elif found.closing:
-        tx.put(CHAINS, "", "", str(stream.id), msgspec.structs.replace(found, closing=False))
-
-
-def close(tx: Transaction, stream_id: int) -> bool:
-    """The next digest is the last one."""
-    found = chain(tx, stream_id)
-    if found is None:
-        return False
-    tx.put(CHAINS, "", "", str(stream_id), msgspec.structs.replace(found, closing=True))
-    return True
-
-
-def note(tx: Transaction, stream_id: int, bucket: str, object_key: str, sha256: str, oldest: int, newest: int) -> None:
-    """A file was delivered."""
-    if chain(tx, stream_id) is not None:
-        tx.connection.execute(
-            "INSERT INTO trail_listed (stream, bucket, object, sha256, oldest, newest) VALUES (?, ?, ?, ?, ?, ?)",
-            (stream_id, bucket, object_key, sha256, oldest, newest),
-        )
-
-
-def undelivered(reader: Reader, stream_id: int) -> bool:
-    found = reader.connection.execute("SELECT 1 FROM trail_digests WHERE stream = ? LIMIT 1", (stream_id,)).fetchone()
-    return found is not None
 
 
 class Digests:
@@ -164,10 +66,10 @@ class Digests:
         if due:
             self._timer = self._engines.clock.at(max(min(due), self._engines.clock.time() + wait), self._ring)
 
-    def _chains(self) -> list[tuple[str, Chain]]:
-        return self._engines.store.read.list(CHAINS, "", "")
+    def _chains(self) -> list[tuple[str, chains.Chain]]:
+        return self._engines.store.read.list(chains.CHAINS, "", "")
 
-    def _due(self, stream: str, found: Chain) -> float:
+    def _due(self, stream: str, found: chains.Chain) -> float:
         now, interval = self._engines.clock.time(), self._engines.settings.trail.digest_interval
         if found.since <= now:
             self._counted.pop(stream, None)
@@ -197,11 +99,11 @@ class Digests:
         """Make the digest of what was delivered since the last one. The last of a chain waits for its last files."""
         async with self._sealing:
             reader = self._engines.store.read
-            found = chain(reader, stream.id)
-            if found is None or (found.closing and _files_wait(reader, stream.id)):
+            found = chains.chain(reader, stream.id)
+            if found is None or (found.closing and chains.files_wait(reader, stream.id)):
                 return
             end = max(float(int(self._engines.clock.time())), found.since + _APART)
-            listed = _listed(reader, stream.id)
+            listed = chains.listed(reader, stream.id)
             pair = await keys.current(self._engines, stream.region)
             content = _content(stream, found, end, listed)
             digest = _signed(self._engines, order.trail, stream, content, found, pair)
@@ -214,20 +116,20 @@ class Digests:
         tx: Transaction,
         trail: Trail,
         stream: Stream,
-        before: Chain,
+        before: chains.Chain,
         digest: _Digest,
         end: float,
-        listed: Sequence[Listed],
+        listed: Sequence[chains.Listed],
     ) -> None:
-        now = chain(tx, stream.id)
+        now = chains.chain(tx, stream.id)
         if now is None or now.since != before.since:
             return  # everything was reset meanwhile
         if before.closing and now.closing:
-            tx.delete(CHAINS, "", "", str(stream.id))
+            tx.delete(chains.CHAINS, "", "", str(stream.id))
         else:
-            after = Chain(end, now.closing, digest.bucket, digest.object, digest.sha256, digest.signature)
-            tx.put(CHAINS, "", "", str(stream.id), after)
-        tx.put(ENDS, "", "", _named(trail, stream), _End(end))
+            after = chains.Chain(end, now.closing, digest.bucket, digest.object, digest.sha256, digest.signature)
+            tx.put(chains.CHAINS, "", "", str(stream.id), after)
+        tx.put(chains.ENDS, "", "", chains.named(trail, stream), chains.End(end))
         tx.connection.executemany("DELETE FROM trail_listed WHERE id = ?", [(one.id,) for one in listed])
         digest_id = tx.connection.execute(
             "INSERT INTO trail_digests (stream, bucket, object, body, signature) VALUES (?, ?, ?, ?, ?)",
@@ -250,7 +152,7 @@ class Digests:
     async def _put(self, trail: Trail, stream: Stream, digest_id: int) -> None:
         engines = self._engines
         await self._move(trail, stream)
-        waiting = next(one for one in _undelivered(engines.store.read, stream.id) if one.id == digest_id)
+        waiting = next(one for one in chains.all_undelivered(engines.store.read, stream.id) if one.id == digest_id)
         metadata = {"signature": waiting.signature, "signature-algorithm": "SHA256withRSA"}
         body = waiting.body
         try:
@@ -276,19 +178,19 @@ class Digests:
                 self._engines.store.read,
                 layout.account_folder(trail.prefix, stream.organization, stream.account),
             )
-            waiting, before = _undelivered(reader, stream.id), chain(reader, stream.id)
+            waiting, before = chains.all_undelivered(reader, stream.id), chains.chain(reader, stream.id)
             if all(one.bucket == trail.bucket and one.object.startswith(folder) for one in waiting):
                 return
             pair = await keys.current(self._engines, stream.region)
             moved: list[tuple[int, _Digest]] = []
-            previous: Chain | None = None
+            previous: chains.Chain | None = None
             for one in waiting:
                 content = orjson.loads(gzip.decompress(one.body))
                 if previous is None:
                     previous = _previous(content)
                 digest = _signed(self._engines, trail, stream, content, previous, pair)
                 moved.append((one.id, digest))
-                previous = Chain(0.0, False, digest.bucket, digest.object, digest.sha256, digest.signature)
+                previous = chains.Chain(0.0, False, digest.bucket, digest.object, digest.sha256, digest.signature)
 
             def commit(tx: Transaction) -> None:
                 for digest_id, digest in moved:
@@ -296,12 +198,12 @@ class Digests:
                         "UPDATE trail_digests SET bucket = ?, object = ?, body = ?, signature = ? WHERE id = ?",
                         (digest.bucket, digest.object, digest.body, digest.signature, digest_id),
                     )
-                if before is not None and before.object is not None and chain(tx, stream.id) is not None:
+                if before is not None and before.object is not None and chains.chain(tx, stream.id) is not None:
                     _, last = moved[-1]
                     after = msgspec.structs.replace(
                         before, bucket=last.bucket, object=last.object, sha256=last.sha256, signature=last.signature
                     )
-                    tx.put(CHAINS, "", "", str(stream.id), after)
+                    tx.put(chains.CHAINS, "", "", str(stream.id), after)
 
             await self._engines.store.submit(commit)
 
@@ -311,21 +213,6 @@ class Digests:
             lambda tx: tx.connection.execute("DELETE FROM trail_digests WHERE id = ?", (int(parcel.body),))
         )
         await self._arrived()
-
-
-class _Undelivered(NamedTuple):
-    id: int
-    bucket: str
-    object: str
-    body: bytes
-    signature: str
-
-
-def _undelivered(reader: Reader, stream_id: int) -> list[_Undelivered]:
-    rows = reader.connection.execute(
-        "SELECT id, bucket, object, body, signature FROM trail_digests WHERE stream = ? ORDER BY id", (stream_id,)
-    )
-    return [_Undelivered(*row) for row in rows]
 
 
 class _Digest(NamedTuple):
@@ -338,7 +225,7 @@ class _Digest(NamedTuple):
     signature: str
 
 
-def _content(stream: Stream, before: Chain, end: float, listed: Sequence[Listed]) -> dict[str, Any]:
+def _content(stream: Stream, before: chains.Chain, end: float, listed: Sequence[chains.Listed]) -> dict[str, Any]:
     """What a digest says, but for where it lies, who signs it and what came before it."""
     return {
         "awsAccountId": stream.account,
@@ -370,7 +257,7 @@ def _content(stream: Stream, before: Chain, end: float, listed: Sequence[Listed]
 
 
 def _signed(
-    engines: Engines, trail: Trail, stream: Stream, content: dict[str, Any], before: Chain, pair: KeyPair
+    engines: Engines, trail: Trail, stream: Stream, content: dict[str, Any], before: chains.Chain, pair: KeyPair
 ) -> _Digest:
     """The digest in its place, behind the one before it."""
     ends = content["digestEndTime"]
@@ -397,18 +284,7 @@ def _signed(
     return _Digest(bucket, key, igzip.compress(text, 2, mtime=0), sha256, pair.sign(engines, signed))
 
 
-def _previous(content: dict[str, Any]) -> Chain:
+def _previous(content: dict[str, Any]) -> chains.Chain:
     """What a digest says of the one before it."""
     names = ("previousDigestS3Bucket", "previousDigestS3Object", "previousDigestHashValue", "previousDigestSignature")
-    return Chain(0.0, False, *(content[name] for name in names))
-
-
-def _listed(reader: Reader, stream_id: int) -> list[Listed]:
-    rows = reader.connection.execute(
-        "SELECT id, bucket, object, sha256, oldest, newest FROM trail_listed WHERE stream = ? ORDER BY id", (stream_id,)
-    )
-    return [Listed(*row) for row in rows]
-
-
-def _files_wait(reader: Reader, stream_id: int) -> bool:
-    return any(kind in (spool.FILES, spool.INSIGHT_FILES) for kind in spool.waiting(reader, stream_id))
+    return chains.Chain(0.0, False, *(content[name] for name in names))

@@ -16,8 +16,9 @@ from ....errors import StorageError
 from ....storage.store import Transaction
 from ....work.origins import NONE
 from ...engines import Engines
+from ..aggregation.counting import Tally
 from ..integrity import merkle
-from . import bridge, digests, entries, orders, spool
+from . import bridge, chains, entries, orders, spool
 from .entries import Entry
 from .orders import Coming, Order
 from .selection import Selection
@@ -61,6 +62,8 @@ class Feed:
         self._changed = changed
         self._after_change = after_change
         self._spooled = spooled
+        #: Called when data events were counted for a window.
+        self.counted: Callable[[], None] | None = None
         self._place = 0
         self._selection = Selection((), engines.settings.organization)
         self._wake = asyncio.Event()
@@ -164,7 +167,8 @@ class Feed:
             return True
 
     async def _take(self, batch: Sequence[Entry]) -> None:
-        chunks = sort(batch, self._selection)
+        tally = Tally()
+        chunks = sort(batch, self._selection, tally)
         done, last = self._place, batch[-1].position
 
         now = self._engines.clock.time()
@@ -174,11 +178,14 @@ class Feed:
             spool.forget_causes(tx, last)
             merkle.append(tx, batch)
             bridge.publish(tx, batch)
+            tally.keep(tx)
             return [_spool(tx, chunk, now) for chunk in chunks]
 
         spooled = await self._store.submit(commit)
         self._place = last
         await self._spooled(spooled)
+        if tally and self.counted is not None:
+            self.counted()
 
     async def _change(self, change: Coming) -> None:
         done, place = self._place, max(self._place, change.position)
@@ -215,5 +222,5 @@ def _spool(tx: Transaction, chunk: Sorted, now: float) -> Spooled:
     )  # fmt: skip
     if chunk.trail.validation:
         stream = Stream(stream_id, chunk.trail.id, chunk.account, chunk.region, chunk.trail.organization)
-        digests.begin(tx, chunk.trail, stream, now)
+        chains.begin(tx, chunk.trail, stream, now)
     return Spooled(stream_id, chunk.kind, len(chunk.chunk))

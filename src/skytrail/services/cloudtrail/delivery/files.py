@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from isal import isal_zlib
@@ -17,7 +17,7 @@ from ....work import origins
 from ....work.outbox import Parcel
 from ...engines import Engines
 from ..trails.model import Trail
-from . import attempts, digests, layout, notices, orders, spool, status, to_logs
+from . import attempts, chains, layout, notices, orders, spool, status, to_logs
 from .sorting import event_time
 from .spool import File, Stream
 
@@ -57,7 +57,7 @@ class Files:
     def seal(self, tx: Transaction, stream: Stream, kind: str) -> None:
         """Send what waits on its way, as far as it fits in one file, unless one is under way."""
         engines = self._engines
-        folder = kind if kind in (spool.FILES, spool.INSIGHT_FILES) else spool.FILES
+        folder = kind if kind in spool.AS_FILES else spool.FILES
         key = layout.log_file(folder, stream.account, stream.region, engines.clock.time(), engines.ids.token_bytes(16))
         file_id = spool.seal(tx, stream.id, kind, key)
         if file_id is not None:
@@ -70,7 +70,7 @@ class Files:
         if file is None or order is None:
             return
         with origins.caused_by({file.stream.trail, *spool.causes(reader, file)}):
-            if file.kind in (spool.LOGS, spool.INSIGHT_LOGS):
+            if file.kind in spool.AS_LOGS:
                 await self._send(file, order.trail)
             else:
                 await self._put(file, order.trail)
@@ -96,7 +96,7 @@ class Files:
         def done(tx: Transaction) -> None:
             if not spool.delivered(tx, file):
                 return
-            digests.note(tx, stream.id, bucket, key, content.sha256, content.oldest, content.newest)
+            chains.note(tx, stream.id, bucket, key, content.sha256, content.oldest, content.newest)
             status.update(
                 tx,
                 stream,
@@ -184,5 +184,12 @@ def _log_events(text: bytes) -> Iterator[tuple[float, bytes]]:
     """(time, record) of the records of a chunk, each as it was written."""
     for record in _records(b"[" + text + b"]"):
         raw = bytes(record)
-        time = _time_of(raw).get("eventTime")
-        yield event_time({"eventTime": None if time is None else msgspec.json.decode(time)}), raw
+        yield event_time({"eventTime": _time(_time_of(raw))}), raw
+
+
+def _time(record: dict[str, msgspec.Raw]) -> Any:
+    """An aggregated event has the time at which its window ended."""
+    time, window = record.get("eventTime"), record.get("timeWindow")
+    if time is None and window is not None:
+        return msgspec.json.decode(window)["windowEnd"]
+    return None if time is None else msgspec.json.decode(time)

@@ -9,9 +9,9 @@ from ....audit import data_files, data_resources
 from ....languages import event_selectors
 from ....settings import Organization
 from .. import insights
+from ..selecting.events import matcher
 from ..trails import finding
 from ..trails.model import PRINCIPAL, Trail
-from ..trails.selecting import matcher
 
 _GLOBAL_SOURCES = frozenset(f"{service}.amazonaws.com" for service in data_files.load("global_services.json"))
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ....work import origins
 from ....work.origins import Causes
+from ..aggregation.counting import Tally
 from ..trails.model import Trail
 from . import spool, to_logs
 from .entries import Entry
@@ -50,11 +51,13 @@ class _Heap:
         self.newest = max(self.newest, time)
 
 
-def sort(entries: Iterable[Entry], selection: Selection) -> list[Sorted]:
+def sort(entries: Iterable[Entry], selection: Selection, tally: Tally) -> list[Sorted]:
+    """Data events that a trail aggregates are counted in `tally` besides."""
     heaps: dict[tuple[str, str, str, str], _Heap] = {}
     for entry in entries:
         for trail in selection.of(entry.document, entry.account, entry.region, entry.category):
             time = event_time(entry.document)
+            tally.add(trail, entry, time)
             for kind in _kinds(trail, entry):
                 where = (trail.id, entry.account, entry.region, kind)
                 heap = heaps.get(where)

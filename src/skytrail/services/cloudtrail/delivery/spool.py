@@ -20,9 +20,10 @@ from ....work.origins import Causes
 from ..trails.model import Trail
 
 #: What a stream's records become: files under these folders, or events of CloudWatch Logs.
-FILES, INSIGHT_FILES = "CloudTrail", "CloudTrail-Insight"
+FILES, INSIGHT_FILES, AGGREGATED_FILES = "CloudTrail", "CloudTrail-Insight", "CloudTrail-Aggregated"
 LOGS, INSIGHT_LOGS = "logs", "logs-insight"
-_VALUES = ", ".join(f"('{kind}')" for kind in (FILES, INSIGHT_FILES, LOGS, INSIGHT_LOGS))
+AS_FILES, AS_LOGS = (FILES, INSIGHT_FILES, AGGREGATED_FILES), (LOGS, INSIGHT_LOGS)
+_VALUES = ", ".join(f"('{kind}')" for kind in (*AS_FILES, *AS_LOGS))
 _KINDS = f"(SELECT column1 AS kind FROM (VALUES {_VALUES})) AS kinds"
 
 SCHEMA = """

@@ -10,8 +10,9 @@ from ....call import Call, Change
 from ....languages import event_selectors
 from ....storage.store import Transaction
 from ...engines import Engines
-from . import advanced_rules, classic_rules, finding, model
-from .model import Trail
+from ..trails import finding, model
+from ..trails.model import Trail
+from . import advanced_rules, classic_rules
 
 if TYPE_CHECKING:
     from types_boto3_cloudtrail.type_defs import GetEventSelectorsRequestTypeDef, PutEventSelectorsRequestTypeDef

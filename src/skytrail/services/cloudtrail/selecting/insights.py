@@ -12,7 +12,8 @@ from ....errors import ServiceError
 from ....languages.event_selectors import Matcher
 from ....storage.store import Transaction
 from ...engines import Engines
-from . import destinations, finding, model, selecting
+from ..trails import destinations, finding, model
+from . import events
 from .subjects import combination, trail_name
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ async def put_insight_selectors(call: Call, request: PutInsightSelectorsRequestT
     found = finding.own(call, engines, trail_name(given))
     selectors = _filled(given["InsightSelectors"])
     if selectors:
-        _check_logged(selectors, selecting.matcher(found))
+        _check_logged(selectors, events.matcher(found))
         await destinations.check_bucket(engines, found)
         await destinations.check_puts(engines, found)
 
     def apply(tx: Transaction) -> dict[str, Any]:
         trail = finding.current(tx, found)
-        _check_logged(selectors, selecting.matcher(trail))
+        _check_logged(selectors, events.matcher(trail))
         trail = msgspec.structs.replace(trail, insight_selectors=selectors)
         model.save(tx, trail)
         return {"TrailARN": trail.arn, "InsightSelectors": selectors}

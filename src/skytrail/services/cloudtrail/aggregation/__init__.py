@@ -1,0 +1,1 @@
+"""Aggregated events: what a trail's data events of five minutes come to, in a few records."""

@@ -1,0 +1,1 @@
+"""What a trail takes: its event selectors, its Insights, and how its data events are aggregated."""
