@@ -244,6 +244,22 @@ def test_a_terminal_gets_one_line_an_event(width: int, follow: bool, monkeypatch
         assert header.removeprefix("Time (UTC)").split() == COLUMNS_SHOWN[width].split()
 
 
+def test_an_insights_event_has_its_turn_and_its_error() -> None:
+    details = {
+        "state": "Start",
+        "insightType": "ApiErrorRateInsight",
+        "eventName": "GetKey",
+        "errorCode": "AccessDenied",
+    }
+    found = Found(record=msgspec.Raw(orjson.dumps({"eventCategory": "Insight", "insightDetails": details})))
+    shown = output.row(found)
+    assert (shown.name, shown.resource, shown.error) == ("GetKey", "Start ApiErrorRateInsight", "AccessDenied")
+    del details["errorCode"]
+    details.update(state="End", insightType="ApiCallRateInsight")
+    found.record = msgspec.Raw(orjson.dumps({"insightDetails": details}))
+    assert output.row(found)[-2:] == ("End ApiCallRateInsight", "")
+
+
 def test_a_time_of_another_year_has_its_year(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "_present_year", lambda: 2027)
     console = Console(file=io.StringIO(), width=80)

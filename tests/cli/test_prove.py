@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import shutil
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from skytrail.cli import operator, prove
 from skytrail.errors import SkytrailError
+from skytrail.verify.merkle import full_root
 from tests.services.merkle_trail import LoggedTrail
 from tests.verify.merkle_log import flipped
 
@@ -289,6 +291,30 @@ def test_a_changed_checkpoint_proves_nothing(log: Log) -> None:
     assert "no CloudTrail-Merkle folder" in not_proved(log.ids[7], "--directory", log.directory, "--key", log.key)
 
 
+@pytest.mark.parametrize("size", [1 << 62, (1 << 63) - 1, 301, 299])
+def test_a_size_that_was_made_up_is_not_searched_for(log: Log, size: int) -> None:
+    rewrite(log, lambda text: text.replace(b"Event7", b"Event8"))
+    checkpoint = log.folder / "checkpoint"
+    lines = checkpoint.read_bytes().split(b"\n")
+    checkpoint.write_bytes(b"\n".join([lines[0], b"%d" % size, *lines[2:]]))
+    said = not_proved(log.ids[7], "--directory", log.directory, "--without-key")
+    assert "it is not there" in said or "another root" in said
+
+
+def test_tiles_that_were_made_up_too_are_soon_searched(log: Log) -> None:
+    """Of a tree of 2**62 leaves the root is in a single tile."""
+    rewrite(log, lambda text: text.replace(b"Event7", b"Event8"))
+    tile = log.folder / "tile/7/000.p/64"
+    tile.parent.mkdir(parents=True)
+    tile.write_bytes(bytes(64 * 32))
+    checkpoint = log.folder / "checkpoint"
+    lines = checkpoint.read_bytes().split(b"\n")
+    root = base64.b64encode(full_root(bytes(64 * 32)))
+    checkpoint.write_bytes(b"\n".join([lines[0], b"%d" % (1 << 62), root, *lines[3:]]))
+    said = not_proved(log.ids[7], "--directory", log.directory, "--without-key")
+    assert f"{(1 << 54) - 1} of them are missing" in said
+
+
 # Two checkpoints
 
 
@@ -350,13 +376,16 @@ def test_files_that_are_none_are_not_proved(tmp_path: Path) -> None:
         ([], "name an EVENT_ID"),
         (["event", "--check", "file"], "name an EVENT_ID"),
         (["--show-key", "--consistency", "a", "b"], "name an EVENT_ID"),
-        (["--check", "file"], "--key"),
+        (["--check", "file"], "--check needs --key KEY (see prove --show-key), or --without-key"),
         (["--check", "file", "--key", OTHER_KEY, "--without-key"], "not both"),
         (["--check", "nowhere", "--without-key"], "nowhere: No such file"),
         (["--check", "/", "--without-key"], "not a regular file"),
         (["--check", "file", "--without-key", "--data", "x"], "takes no --data"),
         (["--show-key", "--key", OTHER_KEY], "takes no --key"),
-        (["event", "--directory", "x"], "--key"),
+        (["event", "--directory", "x"], "--directory needs --key KEY (see prove --show-key), or --without-key"),
+        (["\udcff"], "it is no UTF-8: '\\udcff'"),
+        (["\udcff", "--directory", "x", "--without-key"], "it is no UTF-8"),
+        (["event", "--region", "\udcff"], "it is no UTF-8"),
         (["event", "--directory", "nowhere", "--without-key"], "no such directory"),
         (["event", "--directory", "x", "--without-key", "--data", "x"], "needs no server"),
         (["event", "--data", "x", "--endpoint-url", "http://localhost"], "exclude each other"),

@@ -175,9 +175,10 @@ def test_what_cannot_be_made_leaves_nothing(server: Server, kit: Skytrail) -> No
 
 def test_a_bucket_that_does_not_let_it_in(server: Server, kit: Skytrail) -> None:
     kit.client("s3").create_bucket(Bucket="mine")
-    with pytest.raises(SkytrailError, match="its policy does not let CloudTrail in: add this to it") as refused:
+    with pytest.raises(SkytrailError, match="beside the statements that it has, it needs these") as refused:
         line(server.data, "create", "all", "--bucket", "mine")
-    policy = str(refused.value).partition("\n")[2]
+    statements = json.loads(str(refused.value).partition("\n")[2])
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
     kit.client("s3").put_bucket_policy(Bucket="mine", Policy=policy)
     assert line(server.data, "create", "all", "--bucket", "mine").stderr == ""
 
@@ -190,3 +191,15 @@ def test_without_a_server(tmp_path: Path) -> None:
     shown: list[dict[str, Any]] = json.loads(line(data, "list", "--account", "111122223333", "-o", "json").stdout)
     assert [each["TrailARN"] for each in shown] == [f"arn:aws:cloudtrail:{REGION}:111122223333:trail/all"]
     assert line(data, "list").stdout == ""
+
+
+def test_an_arn_says_account_and_region(tmp_path: Path) -> None:
+    line(tmp_path, "create", "all", "--bucket", "the-files", "--account", "111122223333", "--region", "eu-west-1")
+    arn = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/all"
+    assert arn in line(tmp_path, "status", arn).stdout
+    assert line(tmp_path, "delete", arn).stdout == "all is deleted.\n"
+
+
+def test_a_region_that_can_be_none(tmp_path: Path) -> None:
+    with pytest.raises(SkytrailError, match="a Region is such as us-east-1"):
+        line(tmp_path, "create", "all", "--bucket", "the-files", "--region", "mars-1")

@@ -348,7 +348,7 @@ def test_the_topic_is_told_of_each_file(house: DeliveryHouse) -> None:
     house.call("sns", "DeleteTopic", TopicArn=topic)
     house.advance(60)
     told = status.read(house.engines.store.read, trail, REGION)
-    assert told.latest_notification_error == "AuthorizationErrorException"
+    assert told.latest_notification_error == "AuthorizationError"
     assert told.latest_delivery_error == ""
 
 

@@ -309,3 +309,44 @@ def test_a_prefix_that_leaves_no_room_for_names(house: DeliveryHouse) -> None:
     with pytest.raises(ServiceError) as refused:
         house.call("cloudtrail", "CreateTrail", Name="t" * 128, S3BucketName=BUCKET, S3KeyPrefix="\U0001f4dc" * 200)
     assert refused.value.code == "InvalidS3PrefixException"
+
+
+def test_a_digest_whose_arrival_was_not_noted_stays_where_it_is(
+    house: DeliveryHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = house.trail()
+    queue(house, "q")
+    update, failures = status.update, [1]
+
+    def once_unwritten(tx: Transaction, *given: Any, **changes: Any) -> None:
+        if "latest_digest" in changes and failures:
+            failures.pop()
+            raise StoreUnwritable("the disk is full")
+        update(tx, *given, **changes)
+
+    monkeypatch.setattr(status, "update", once_unwritten)
+    house.advance(HOUR)
+    assert not failures
+    house.save(trail, prefix="elsewhere")
+    house.advance(2 * HOUR)
+    assert named(house) == Counter(files(house))
+    chain = sorted(digests(house), key=lambda digest: digest["digestEndTime"])
+    assert [digest["digestS3Object"].split("AWSLogs")[0] for digest in chain] == ["", "elsewhere/", "elsewhere/"]
+    assert [digest["previousDigestS3Object"] for digest in chain[1:]] == [one["digestS3Object"] for one in chain[:-1]]
+
+
+def test_chains_that_wait_together_stay_two(house: DeliveryHouse) -> None:
+    # It takes nothing, so that no file is waited for.
+    trail = house.trail(event_selectors=[{"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}])
+    house.call("s3", "DeleteBucketPolicy", Bucket=BUCKET)
+    house.advance(HOUR)
+    trail = house.save(trail, validation=False)
+    house.advance(1)
+    trail = house.save(trail, validation=True)
+    house.advance(HOUR)
+    house.bucket("other")
+    house.save(trail, bucket="other")
+    house.advance(HOUR)
+    chain = sorted(digests(house, "other"), key=lambda digest: digest["digestEndTime"])
+    first = [digest["previousDigestS3Object"] is None for digest in chain]
+    assert first == [True, False, True, False]

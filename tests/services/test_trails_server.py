@@ -376,7 +376,7 @@ def test_tags_of_other_things(server: Server, home: Home) -> None:
     tags = [{"Key": "a", "Value": "b"}]
     place = f"arn:aws:cloudtrail:{REGION}:{home.account}"
     for arn, code in {
-        home.arn("none"): "TrailNotFoundException",
+        home.arn("none"): "ResourceNotFoundException",
         "none": "CloudTrailARNInvalidException",
         home.arn("none", OTHER_REGION): "CloudTrailARNInvalidException",
         f"{place}:eventdatastore/6a0a1d67-0000-4000-8000-000000000000": "EventDataStoreNotFoundException",
@@ -396,7 +396,7 @@ def test_tags_of_other_things(server: Server, home: Home) -> None:
         ct.list_tags(ResourceIdList=[home.arn(f"none-{number}") for number in range(21)])
     stranger = Home(server)
     home.trails().create_trail(Name="mine", S3BucketName=home.bucket("mine"))
-    with refused("TrailNotFoundException"):
+    with refused("ResourceNotFoundException"):
         stranger.trails().add_tags(ResourceId=home.arn("mine"), TagsList=tags)
 
 

@@ -83,6 +83,17 @@ def test_strictly_nothing_is_left_open(chains: list[Chain]) -> None:
     assert (result.exit_code, json.loads(result.stdout)["valid"]) == (1, False)
 
 
+def test_why_it_strictly_fails_is_not_kept_quiet(chains: list[Chain]) -> None:
+    newest = chains[0].digests[-1]
+    chains[0].path(newest + ".signature").unlink()
+    result = run("bucket --keys keys.json --strict --quiet")
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.split("\t")[:2] == ["note", newest]
+    assert run("bucket --keys keys.json --quiet").output == ""
+    assert run("bucket --without-keys --strict --quiet").output == ""
+
+
 def test_nothing_to_check_is_said_so(chains: list[Chain]) -> None:
     result = run("empty --keys keys.json")
     assert (result.exit_code, result.stdout.split("\t")[0]) == (1, "no-digests")

@@ -38,6 +38,8 @@ _MOST_WAITING, _MOST_LISTINGS = 4000, 8
 _MOST_LOG_BYTES = 1 << 30
 #: Folders that are looked through for those of accounts, and pages of one of them.
 _MOST_FOLDERS, _MOST_PAGES = 10_000, 1000
+#: Pages of a listing, one after the other, that bring nothing new.
+_MOST_IDLE_PAGES = 1000
 _PIECE = 256 * 1024
 #: How long the end waits for threads that wait for a server.
 _PATIENCE = 1.0
@@ -142,6 +144,33 @@ class _Stopped(SkytrailError):
     pass
 
 
+class _TooLarge(Exception):
+    """More comes than was announced."""
+
+
+class _Listing:
+    """Whether a listing, of one page after the other, comes to an end: no server is believed that it does."""
+
+    def __init__(self, place: Object) -> None:
+        self._place = place
+        self._tokens: set[int] = set()
+        self._last = ""
+        self._idle = 0
+
+    def further(self, page: dict[str, Any], names: Iterable[str]) -> str | None:
+        """The token of the page after it, if there is one. `names` are those on the page."""
+        token = page.get("NextContinuationToken")
+        if not page.get("IsTruncated") or not token:
+            return None
+        newest = max(names, default="")
+        self._idle = 0 if newest > self._last else self._idle + 1
+        self._last = max(self._last, newest)
+        if hash(token) in self._tokens or self._idle > _MOST_IDLE_PAGES:
+            raise CallFailed(f"{self._place} (ListObjectsV2): the listing does not end: its pages bring nothing new")
+        self._tokens.add(hash(token))
+        return str(token)
+
+
 # Where CloudTrail's folders are
 
 
@@ -205,14 +234,19 @@ class _Search:
         """Names of the folders right below."""
         names: list[str] = []
         asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
+        listing = _Listing(Object(bucket, prefix))
         for _ in range(_MOST_PAGES):
             if self._workers.stopped.is_set():
                 raise _Stopped
             with told(f"{Object(bucket, prefix)} (ListObjectsV2)"):
                 page = self._client.list_objects_v2(**asked)
-            names += [common["Prefix"][len(prefix) : -1] for common in page.get("CommonPrefixes", ())]
-            token = page.get("NextContinuationToken")
-            if not page.get("IsTruncated") or not token:
+            folders = [common.get("Prefix", "") for common in page.get("CommonPrefixes", ())]
+            for folder in folders:
+                if not folder.startswith(prefix) or folder.find("/", len(prefix)) != len(folder) - 1:
+                    raise CallFailed(f"{Object(bucket, prefix)} (ListObjectsV2): {folder!r} is no folder in it")
+            names += [folder[len(prefix) : -1] for folder in folders]
+            token = listing.further(page, [*folders, *(found.get("Key", "") for found in page.get("Contents", ()))])
+            if token is None:
                 return names
             asked["ContinuationToken"] = token
         raise CallFailed(f"{Object(bucket, prefix)}: there are too many objects: name the folder above AWSLogs")
@@ -244,7 +278,7 @@ class _Fetching:
             while more and self._listings < _MOST_LISTINGS and len(self._waiting) < _MOST_WAITING:
                 folder = next(left, None)
                 if more := folder is not None:
-                    self._list(folder, None)
+                    self._list(folder, _Listing(Object(folder.bucket, folder.prefix)), None)
             while self._waiting and len(self._running) < 3 * self._workers.count:
                 found = self._waiting.popleft()
                 self._start(partial(self._fetch, found), partial(self._fetched, found))
@@ -257,9 +291,9 @@ class _Fetching:
     def _start(self, task: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._running[self._workers.submit(task)] = then
 
-    def _list(self, folder: _Folder, token: str | None) -> None:
+    def _list(self, folder: _Folder, listing: _Listing, token: str | None) -> None:
         self._listings += 1
-        self._start(partial(self._page, folder, token), partial(self._listed, folder))
+        self._start(partial(self._page, folder, token), partial(self._listed, folder, listing))
 
     def _page(self, folder: _Folder, token: str | None) -> dict[str, Any]:
         asked = {"Bucket": folder.bucket, "Prefix": folder.prefix}
@@ -271,14 +305,14 @@ class _Fetching:
             page: dict[str, Any] = self._client.list_objects_v2(**asked)
             return page
 
-    def _listed(self, folder: _Folder, page: dict[str, Any]) -> None:
+    def _listed(self, folder: _Folder, listing: _Listing, page: dict[str, Any]) -> None:
         self._listings -= 1
-        found = [_Found(folder, listed["Key"], listed["Size"]) for listed in page.get("Contents", ())]
+        found = [_found(folder, listed) for listed in page.get("Contents", ())]
         taken = [one for one in found if not self._is_after(one)]
         self._take(taken)
-        token = page.get("NextContinuationToken")
-        if page.get("IsTruncated") and token and len(taken) == len(found):
-            self._list(folder, token)
+        token = listing.further(page, [one.key for one in found]) if len(taken) == len(found) else None
+        if token is not None:
+            self._list(folder, listing, token)
 
     def _is_after(self, found: _Found) -> bool:
         return self._until is not None and found.key[len(found.folder.prefix) :][:10] > self._until
@@ -340,12 +374,19 @@ class _Fetching:
             answer = self._get(object_, path)
             if answer is None:
                 return 0
-            if answer["ContentLength"] > most:
+            length = answer.get("ContentLength", -1)
+            if not 0 <= length <= most:
                 answer["Body"].close()
-                stand_in(path, Fault.TOO_LARGE, f"it has {answer['ContentLength']} bytes: it was not fetched")
+                if length < 0:
+                    raise CallFailed(f"{object_} (GetObject): the answer does not say how many bytes it has")
+                stand_in(path, Fault.TOO_LARGE, f"it has {length} bytes: it was not fetched")
                 return 0
             try:
-                size = self._write(answer, path)
+                size = self._write(answer, path, length)
+            except _TooLarge:
+                os.unlink(path)
+                stand_in(path, Fault.TOO_LARGE, f"it has more than the {length} bytes that were announced")
+                return 0
             except BotoCoreError as error:
                 os.unlink(path)
                 if not left:
@@ -366,18 +407,28 @@ class _Fetching:
             if code(error) not in _GONE:
                 stand_in(path, Fault.UNREADABLE, said(error))
             return None
-        except BotoCoreError as error:
+        except (BotoCoreError, ValueError) as error:  # a number that is none is a ValueError
             raise CallFailed(f"{object_} (GetObject): {error}") from error
 
-    def _write(self, answer: Any, path: str) -> int:
+    def _write(self, answer: Any, path: str, most: int) -> int:
         size = 0
         with closing(answer["Body"]) as body, open(path, "xb") as file:
             for piece in body.iter_chunks(_PIECE):
                 if self._workers.stopped.is_set():
                     raise _Stopped
-                file.write(piece)
                 size += len(piece)
+                if size > most:
+                    raise _TooLarge
+                file.write(piece)
         return size
+
+
+def _found(folder: _Folder, listed: dict[str, Any]) -> _Found:
+    key, size = listed.get("Key", ""), listed.get("Size", -1)
+    if not key.startswith(folder.prefix) or size < 0:
+        place = Object(folder.bucket, folder.prefix)
+        raise CallFailed(f"{place} (ListObjectsV2): {key!r} is no key below it, or has no size")
+    return _Found(folder, key, size)
 
 
 def _day(moment: float | None, margin: float) -> str | None:

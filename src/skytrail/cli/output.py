@@ -111,9 +111,14 @@ def row(found: Found) -> Row:
         _text(record.get("eventSource") or insight.get("eventSource")),
         _text(_user(found, identity)),
         _text(record.get("sourceIPAddress")),
-        _text(" ".join(found.resources)),
-        _text(record.get("errorCode")),
+        _text(_turn(insight) or " ".join(found.resources)),
+        _text(record.get("errorCode") or insight.get("errorCode")),
     )
+
+
+def _turn(insight: dict[str, Any]) -> str:
+    """An Insights event has no resources, but a state and a type."""
+    return " ".join(str(insight[member]) for member in ("state", "insightType") if insight.get(member))
 
 
 def _user(found: Found, identity: dict[str, Any]) -> Any:

@@ -101,6 +101,8 @@ def prove(
     _refuse(what[0], given)
     if account is not None and not arns.is_account(account):
         raise typer.BadParameter(f"an account is 12 digits, not {account!r}", param_hint="--account")
+    for name, text in (("EVENT_ID", event_id), ("--region", region)):
+        _refuse_undecodable(name, text)
     try:
         keys = _keys(key) if key is not None else None
         server = _Server(data, endpoint_url)
@@ -144,10 +146,21 @@ def _refuse(what: str, given: dict[str, Any]) -> None:
     if names >= _SERVER:
         raise typer.BadParameter("--data and --endpoint-url exclude each other: leave one out")
     offline = what == "--check" or "--directory" in names
-    if {"--key", "--without-key"} <= names or (offline and not names & {"--key", "--without-key"}):
+    if {"--key", "--without-key"} <= names:
         raise typer.BadParameter("give the log's --key, or say --without-key, not both", param_hint="--key")
+    if offline and not names & {"--key", "--without-key"}:
+        needs = "--check" if what == "--check" else "--directory"
+        text = f"{needs} needs --key KEY (see prove --show-key), or --without-key"
+        raise typer.BadParameter(text, param_hint="--key")
     if not offline and "--without-key" in names:
         raise typer.BadParameter("--without-key is for --check and --directory: the server says its key")
+
+
+def _refuse_undecodable(name: str, text: str | None) -> None:
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter(f"it is no UTF-8: {text!r}", param_hint=name) from None
 
 
 # What is to be done

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -39,7 +40,7 @@ _TYPES = {
 }
 _NO_BUCKET = frozenset({"NoSuchBucket", "NotFound", "404"})
 
-_Name = Annotated[str, typer.Argument(help="The trail's name.", metavar="NAME")]
+_Name = Annotated[str, typer.Argument(help="The trail's name, or its ARN.", metavar="NAME")]
 _Data = Annotated[Path | None, typer.Option(help="Data directory.")]
 _Account = Annotated[str | None, typer.Option(help="Account; the server's default one if none is named.")]
 _Output = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
@@ -88,9 +89,11 @@ def create(
         except ServiceError as error:
             if is_new or not error.code.startswith("InsufficientS3BucketPolicy"):
                 raise
-            policy = json.dumps(calls.policy(bucket, prefix, name), indent=2)
+            statements = [{**each, "Sid": None} for each in calls.policy(bucket, prefix, name)["Statement"]]
+            needed = json.dumps([{key: value for key, value in each.items() if value} for each in statements], indent=2)
             raise SkytrailError(
-                f"the bucket {bucket} exists, and its policy does not let CloudTrail in: add this to it\n{policy}"
+                f"the bucket {bucket} exists, and its policy does not let CloudTrail in for this trail: "
+                f"beside the statements that it has, it needs these\n{needed}"
             ) from error
         undone.callback(calls.undo, "cloudtrail", "DeleteTrail", Name=name)
         if selectors:
@@ -127,7 +130,7 @@ def status(
     data: _Data = None,
 ) -> None:
     """Tell how it goes with a trail. The exit status is 1 if it does not log, or if it failed at something last."""
-    calls = _Calls(context, data, account)
+    calls, name = _calls_for(context, name, data, account)
     trail, state = calls.trail(name, calls.home(name), region)
     if output is Format.json:
         print(json.dumps({"Trail": trail, "Status": state}, indent=2))
@@ -142,10 +145,18 @@ def status(
 @app.command()
 def delete(context: typer.Context, name: _Name, account: _Account = None, data: _Data = None) -> None:
     """Delete a trail. Its bucket stays, with all files."""
-    calls = _Calls(context, data, account)
+    calls, name = _calls_for(context, name, data, account)
     calls.region = calls.home(name)
     calls("cloudtrail", "DeleteTrail", Name=name)
     print(f"{name} is deleted.")
+
+
+def _calls_for(context: typer.Context, name: str, data: Path | None, account: str | None) -> tuple[_Calls, str]:
+    """Calls in the account of a trail, and its name; an ARN says both, and the Region too."""
+    parts = name.split(":", 5)
+    if len(parts) < 6 or not parts[5].startswith("trail/"):
+        return _Calls(context, data, account), name
+    return _Calls(context, data, account or parts[4], parts[3]), parts[5].removeprefix("trail/")
 
 
 class _Calls:
@@ -165,6 +176,8 @@ class _Calls:
         self.region = self._settings.server.region if region is None else region
         if not arns.is_account(self.account):
             raise SettingsError(f"an account is 12 digits, not {self.account!r}")
+        if not re.fullmatch("[a-z]{2,4}(-[a-z]+)+-[0-9]", self.region):
+            raise SettingsError(f"a Region is such as us-east-1, not {self.region!r}")
         context.with_resource(session(self._settings, create=create))
 
     def __call__(self, service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:

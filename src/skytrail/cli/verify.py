@@ -104,7 +104,9 @@ def verify(
         bool, _flag("Fail also where something could not be verified: see the notes.", "--strict")
     ] = False,
     output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.text,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar=" ", help="Print findings only.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", metavar=" ", help="Print findings, and why --strict fails.")
+    ] = False,
     threads: Annotated[
         int, typer.Option(min=0, max=1024, metavar="COUNT", help="At most so many at a time; 0: one a core.")
     ] = 0,
@@ -141,7 +143,7 @@ def verify(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     good = report.complete if strict else report.valid
-    _print(report, output, quiet, good)
+    _print(report, output, quiet, strict, good)
     if not good:
         raise typer.Exit(1)
 
@@ -365,7 +367,9 @@ def _show_fetched(bar: _Bar, progress: Fetched) -> None:
     bar(progress.fetched, progress.found, said)
 
 
-def _print(report: core.Report, output: Format, quiet: bool, good: bool) -> None:
+def _print(report: core.Report, output: Format, quiet: bool, strict: bool, good: bool) -> None:
+    from ..verify.findings import DOUBTS  # noqa: PLC0415
+
     if output is Format.json:
         document = {"valid": good, **_document(report)}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
@@ -373,9 +377,11 @@ def _print(report: core.Report, output: Format, quiet: bool, good: bool) -> None
     for finding in report.findings:
         found = f" (found at {finding.found})" if finding.found else ""
         _line(sys.stdout, finding.kind, finding.file, finding.reason + found)
-    if not quiet:
-        for note in report.notes:
+    for note in report.notes:
+        # What makes it fail is never kept quiet.
+        if not quiet or (strict and note.kind in DOUBTS):
             _line(sys.stderr, "note", note.file, note.text)
+    if not quiet:
         for line in _summary(report):
             print(line, file=sys.stderr)
 

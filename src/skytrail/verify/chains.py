@@ -26,6 +26,8 @@ from .spans import Span
 
 #: How long a digest covers, where nothing says it.
 USUAL_SPAN = 3600.0
+#: A log file is in a digest at most so long after the time in its name.
+DELIVERED_WITHIN = 900.0
 #: A chain may go on for so long after its newest digest: the next one has an hour to cover, and may come late.
 _NEXT_DIGEST_WITHIN = 7200.0
 
@@ -106,8 +108,10 @@ class _Examination:
         #: Digests by the place that they state; one that lies there goes before one that does not.
         self._own: dict[Object, DigestFile] = {}
         self._broken: dict[Object, DigestFile] = {}
-        #: Side files without their digest.
-        self._orphans: list[str] = []
+        #: Side files; what they sign may be missing.
+        self._sides: list[str] = []
+        #: Digests that are there, but come after the selection.
+        self._later: set[Object] = set()
         #: By the digest that it names as the one before it.
         self._after: dict[Object, DigestFile] = {}
         self._standing: dict[Object, _Standing] = {}
@@ -146,9 +150,9 @@ class _Examination:
                 self._own.setdefault(file.digest.stated, file)
 
     def _window(self) -> Iterator[tuple[str, Object]]:
-        """Digest files from the selection's start on, and two of each chain behind its end.
+        """Digest files from the selection's start on, and two of each chain behind what was delivered after its end.
 
-        The first covers the end; the second has the signature of the first.
+        The first covers that; the second has the signature of the first.
         """
         start, end = self._selection.start, self._selection.end
         behind: dict[tuple[object, ...], int] = defaultdict(int)
@@ -156,7 +160,7 @@ class _Examination:
         for home in self._unit.homes:
             for path in digest_files(home, self._unit.region):
                 if path.endswith(SIDE_FILES):
-                    self._orphans.append(path)
+                    self._sides.append(path)
                 elif path.endswith(".gz"):
                     object_ = home.object(path)
                     name = digest_name(object_.key)
@@ -165,9 +169,10 @@ class _Examination:
                     elif start is None or name.time >= start:
                         dated.append((name, path, object_))
         for name, path, object_ in sorted(dated, key=lambda found: found[0].time):
-            if end is not None and name.time >= end:
+            if end is not None and name.time >= end + DELIVERED_WITHIN:
                 behind[name.chain] += 1
                 if behind[name.chain] > 2:
+                    self._later.add(object_)
                     continue
             yield path, object_
 
@@ -400,7 +405,7 @@ class _Examination:
         """A signature that was kept proves that there was a digest."""
         reason = "its signature is there, but not the digest"
         came_along = {file.path for file in self._examined.displaced if self._came_along(file)}
-        for side in self._orphans:
+        for side in self._sides:
             path = signed_file(side)
             if path is not None and path not in came_along:
                 home = next(home for home in self._unit.homes if path.startswith(home.directory + os.sep))
@@ -415,7 +420,9 @@ class _Examination:
 
     def _miss(self, object_: Object, path: str, reason: str) -> None:
         name = digest_name(object_.key)
-        if name is None or object_ in self._own or object_ in self._broken or object_ in self._examined.missing:
+        if name is None or any(object_ in known for known in (self._own, self._broken, self._later)):
+            return
+        if object_ in self._examined.missing:
             return
         if self._selection.takes(name.time - USUAL_SPAN, name.time) and self._selection.wants(name):
             self._examined.missing[object_] = MissingDigest(object_, path, reason)

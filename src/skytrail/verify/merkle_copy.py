@@ -8,6 +8,7 @@ Nothing here is trusted: what is read from tiles is worth what the root of a sig
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from .proofs import Proof, ProofFile, said
 #: A log file that inflates to more is not searched.
 MOST_LOG_BYTES = 1 << 30
 
+_TILE_NAME = re.compile(r"((?:x[0-9]{3}/)*[0-9]{3})(\.p)?")
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
@@ -74,24 +76,35 @@ class Copy(NamedTuple):
 
     def leaf(self, hashed: bytes, size: int) -> int:
         """Which of the first `size` leaves it is; NotProved where it is none of them."""
-        missing = 0
-        for number in range(-(-size // TILE_WIDTH)):
+        tiles, read_ = -(-size // TILE_WIDTH), 0
+        for number in self._leaf_tiles(tiles):
             width = min(TILE_WIDTH, size - number * TILE_WIDTH)
             try:
                 hashes = self._tile(Tile(0, number, width))
             except NotProved:
-                missing += 1
                 continue
+            read_ += 1
             at = hashes.find(hashed)
             while at % HASH_BYTES and at >= 0:
                 at = hashes.find(hashed, at + 1)
             if 0 <= at < width * HASH_BYTES:
                 return number * TILE_WIDTH + at // HASH_BYTES
-        if missing:
+        if missing := tiles - read_:
             raise NotProved(f"it is in no tile of {self.folder}, but {missing} of them are missing or cut short")
         raise NotProved(
             f"it is none of the checkpoint's {size} leaves: it was changed, is not of this log, or came later"
         )
+
+    def _leaf_tiles(self, below: int) -> list[int]:
+        """The numbers of the tiles that there are: how many a checkpoint says may be anything."""
+        top = self.folder / "tile/0"
+        found = set()
+        for parent, folders, files in os.walk(top):
+            for name in (*folders, *files):
+                match = _TILE_NAME.fullmatch(os.path.relpath(os.path.join(parent, name), top))
+                if match is not None:
+                    found.add(int(match[1].replace("x", "").replace("/", "")))
+        return sorted(number for number in found if number < below)
 
     def _tile(self, tile: Tile) -> bytes:
         """From the tile's own file, or from a later one that begins with the same hashes."""
@@ -191,8 +204,12 @@ def _prove(copy: Copy, text: bytes, keys: Sequence[Key] | None, checkpoint: Chec
     if keys is not None:
         checkpoint.check(keys)
     hashed = leaf_hash(text)
+    tree = copy.tree(checkpoint.size)
+    # A few tiles show it: nothing is searched for a size that somebody made up.
+    if tree.root() != checkpoint.root:
+        raise NotProved(f"the tiles in {copy.folder} are not those of the checkpoint: they lead to another root")
     number = copy.leaf(hashed, checkpoint.size)
-    proof = Proof(number, tuple(copy.tree(checkpoint.size).inclusion(number)), checkpoint.note.encode())
+    proof = Proof(number, tuple(tree.inclusion(number)), checkpoint.note.encode())
     try:
         proof.check(hashed, keys)
     except NotProved as error:

@@ -17,7 +17,7 @@ import msgspec
 
 from ..errors import SettingsError
 from . import layout
-from .chains import USUAL_SPAN, Examined, Listed, Selection, bounds, examine, when
+from .chains import DELIVERED_WITHIN, USUAL_SPAN, Examined, Listed, Selection, bounds, examine, when
 from .digests import read
 from .findings import Finding, Kind, Note, NoteKind, Report
 from .inflate import Fault, Hashed, Inflated, hash_file
@@ -27,8 +27,6 @@ from .settle import BadLog, Loose, settle
 from .signatures import Signatures
 from .spans import Span, Spans
 
-#: A log file is in a digest at most so long after the time in its name.
-_DELIVERED_WITHIN = 900.0
 #: Log files that one thread takes at a time.
 _BATCH = 8
 #: Digests that are asked where they lie.
@@ -310,7 +308,7 @@ def _unlisted(examined: Examined, selection: Selection) -> _Unlisted:
                 found.uncovered.append(path)
             elif selection.takes(*times):
                 start, end = times
-                if covered.touch(start, end) if start < end else covered.cover(start, start + _DELIVERED_WITHIN):
+                if covered.touch(start, end) if start < end else covered.cover(start, start + DELIVERED_WITHIN):
                     found.added.append(path)
                 else:
                     found.uncovered.append(path)

@@ -31,6 +31,9 @@ _MISSED_PINGS = 3
 _END_SECONDS = 5.0
 #: The memory of what changes the tables, however little queries may take: else records would wait for ever.
 _WRITE_BYTES = 1 << 30
+#: The longest text of a query: a trail's selectors have up to 500 values of 2,048 characters, and a query may say
+#: each byte of them with two digits. The engine's own bound is a quarter of a MiB.
+_QUERY_TEXT_BYTES = 16 << 20
 #: Between starts that failed; a process that was ready once is started again at once.
 _BACK_OFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -295,6 +298,7 @@ class Columns:
         settings: dict[str, str | int] = {
             "max_memory_usage": self._settings.query_memory_bytes if memory_bytes is None else memory_bytes,
             "max_execution_time": f"{seconds:g}",
+            "max_query_size": _QUERY_TEXT_BYTES,
         }
         return settings, seconds + _GRACE_SECONDS
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from ....errors import ServiceError
+from ....wire import models
 from ....wire.bodies import Body
 from ....work.outbox import Delay, Parcel
 from ...engines import Engines
@@ -32,9 +33,14 @@ def patience(engines: Engines, days: float | None = None) -> Delay:
     return delay
 
 
-def code(error: Exception) -> str:
-    """What GetTrailStatus tells of an error."""
-    return error.code if isinstance(error, ServiceError) else "InternalError"
+def code(error: Exception, service: str = "s3") -> str:
+    """What GetTrailStatus tells of an error: the code that the service has for it."""
+    if not isinstance(error, ServiceError):
+        return "InternalError"
+    known = models.service(service)
+    if error.code not in known.shapes:
+        return error.code
+    return str(known.model.shape_for(error.code).metadata.get("error", {}).get("code") or error.code)
 
 
 def is_definite(error: Exception) -> bool:

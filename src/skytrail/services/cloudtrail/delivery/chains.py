@@ -25,7 +25,8 @@ SCHEMA = """
     CREATE TABLE trail_digests (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         stream INTEGER NOT NULL,
-        bucket TEXT NOT NULL, object TEXT NOT NULL, body BLOB NOT NULL, signature TEXT NOT NULL
+        bucket TEXT NOT NULL, object TEXT NOT NULL, body BLOB NOT NULL, signature TEXT NOT NULL,
+        put INTEGER NOT NULL DEFAULT 0 -- whether it may be in the bucket all the same
     );
     CREATE INDEX trail_digests_stream ON trail_digests (stream);
 """
@@ -123,11 +124,17 @@ class Undelivered(NamedTuple):
     object: str
     body: bytes
     signature: str
+    #: It may be in the bucket all the same.
+    put: int
+
+
+def mark_put(tx: Transaction, digest_id: int, *, put: bool) -> None:
+    tx.connection.execute("UPDATE trail_digests SET put = ? WHERE id = ?", (put, digest_id))
 
 
 def all_undelivered(reader: Reader, stream_id: int) -> list[Undelivered]:
     rows = reader.connection.execute(
-        "SELECT id, bucket, object, body, signature FROM trail_digests WHERE stream = ? ORDER BY id", (stream_id,)
+        "SELECT id, bucket, object, body, signature, put FROM trail_digests WHERE stream = ? ORDER BY id", (stream_id,)
     )
     return [Undelivered(*row) for row in rows]
 

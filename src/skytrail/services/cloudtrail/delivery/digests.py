@@ -12,6 +12,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -155,11 +156,18 @@ class Digests:
         waiting = next(one for one in chains.all_undelivered(engines.store.read, stream.id) if one.id == digest_id)
         metadata = {"signature": waiting.signature, "signature-algorithm": "SHA256withRSA"}
         body = waiting.body
+        await engines.store.submit(partial(chains.mark_put, digest_id=digest_id, put=True))
         try:
             await attempts.put(engines, trail, waiting.bucket, waiting.object, body, len(body), metadata)
         except Exception as error:
-            code = attempts.code(error)
-            await engines.store.submit(lambda tx: status.update(tx, stream, latest_digest_error=code))
+            code, definite = attempts.code(error), attempts.is_definite(error)
+
+            def refused(tx: Transaction) -> None:
+                if definite:
+                    chains.mark_put(tx, digest_id, put=False)
+                status.update(tx, stream, latest_digest_error=code)
+
+            await engines.store.submit(refused)
             raise
         now = engines.clock.time()
 
@@ -172,40 +180,49 @@ class Digests:
         await self._arrived()
 
     async def _move(self, trail: Trail, stream: Stream) -> None:
-        """Digests that wait while their trail is given another place are made anew, for that place."""
+        """Digests that wait while their trail is given another place are made anew, for that place; but for one that
+        may be where it was to go before."""
         async with self._sealing:
-            reader, folder = (
-                self._engines.store.read,
-                layout.account_folder(trail.prefix, stream.organization, stream.account),
-            )
+            reader = self._engines.store.read
+            folder = layout.account_folder(trail.prefix, stream.organization, stream.account)
             waiting, before = chains.all_undelivered(reader, stream.id), chains.chain(reader, stream.id)
-            if all(one.bucket == trail.bucket and one.object.startswith(folder) for one in waiting):
+            astray = [one for one in waiting if one.bucket != trail.bucket or not one.object.startswith(folder)]
+            if all(one.put for one in astray):
                 return
             pair = await keys.current(self._engines, stream.region)
-            moved: list[tuple[int, _Digest]] = []
-            previous: chains.Chain | None = None
-            for one in waiting:
-                content = orjson.loads(gzip.decompress(one.body))
-                if previous is None:
-                    previous = _previous(content)
-                digest = _signed(self._engines, trail, stream, content, previous, pair)
-                moved.append((one.id, digest))
-                previous = chains.Chain(0.0, False, digest.bucket, digest.object, digest.sha256, digest.signature)
+            moved = self._made_anew(trail, stream, waiting, pair)
 
             def commit(tx: Transaction) -> None:
-                for digest_id, digest in moved:
+                for digest_id, digest in moved.items():
                     tx.connection.execute(
                         "UPDATE trail_digests SET bucket = ?, object = ?, body = ?, signature = ? WHERE id = ?",
                         (digest.bucket, digest.object, digest.body, digest.signature, digest_id),
                     )
-                if before is not None and before.object is not None and chains.chain(tx, stream.id) is not None:
-                    _, last = moved[-1]
-                    after = msgspec.structs.replace(
-                        before, bucket=last.bucket, object=last.object, sha256=last.sha256, signature=last.signature
-                    )
-                    tx.put(chains.CHAINS, "", "", str(stream.id), after)
+                now, last = chains.chain(tx, stream.id), waiting[-1]
+                if now is None or before is None or now.since != before.since or before.object != last.object:
+                    return  # the chain's next digest follows another one
+                after = moved.get(last.id)
+                if after is not None:
+                    tx.put(chains.CHAINS, "", "", str(stream.id), _behind(now, after))
 
             await self._engines.store.submit(commit)
+
+    def _made_anew(
+        self, trail: Trail, stream: Stream, waiting: Sequence[chains.Undelivered], pair: KeyPair
+    ) -> dict[int, _Digest]:
+        moved: dict[int, _Digest] = {}
+        previous: chains.Chain | None = None
+        for one in waiting:
+            text = gzip.decompress(one.body)
+            content = orjson.loads(text)
+            digest = _Digest(one.bucket, one.object, one.body, hashlib.sha256(text).hexdigest(), one.signature)
+            if not one.put:
+                said = _previous(content)
+                # The first of a chain has none before it, whatever waits before it.
+                before = said if said.object is None or previous is None else previous
+                digest = moved[one.id] = _signed(self._engines, trail, stream, content, before, pair)
+            previous = _behind(chains.Chain(0.0), digest)
+        return moved
 
     async def _give_up(self, parcel: Parcel, error: Exception) -> None:
         _log.error("a digest could not be delivered for %d days and is given up: %s", attempts.DAYS, error)
@@ -282,6 +299,13 @@ def _signed(
     sha256 = hashlib.sha256(text).hexdigest()
     signed = f"{ends}\n{bucket}/{key}\n{sha256}\n{before.signature or 'null'}".encode()
     return _Digest(bucket, key, igzip.compress(text, 2, mtime=0), sha256, pair.sign(engines, signed))
+
+
+def _behind(chain: chains.Chain, digest: _Digest) -> chains.Chain:
+    """The chain, when this digest is the one before the next."""
+    return msgspec.structs.replace(
+        chain, bucket=digest.bucket, object=digest.object, sha256=digest.sha256, signature=digest.signature
+    )
 
 
 def _previous(content: dict[str, Any]) -> chains.Chain:

@@ -56,7 +56,10 @@ async def _deliver(engines: Engines, parcel: Parcel) -> None:
             needs_policy=True,
         )  # fmt: skip
     except Exception as error:
-        changes |= {"latest_notification_attempt_succeeded": False, "latest_notification_error": attempts.code(error)}
+        changes |= {
+            "latest_notification_attempt_succeeded": False,
+            "latest_notification_error": attempts.code(error, "sns"),
+        }
         raise
     else:
         changes |= {

@@ -35,6 +35,8 @@ class Whose(NamedTuple):
     trail: str
     #: How it selects them.
     selected: str = ""
+    #: Another one for each selection of each trail: its counts are kept under it, and no other reads them.
+    key: str = ""
 
     @property
     def counted(self) -> str:
@@ -48,7 +50,7 @@ class Whose(NamedTuple):
         return f"account = {{account:String}} AND {of_category}"
 
     def values(self, first: int, last: int) -> dict[str, Any]:
-        return {"account": self.account, "trail": self.trail, "first": first, "last": last}
+        return {"account": self.account, "trail": self.key or self.trail, "first": first, "last": last}
 
 
 def _within(column: str) -> str:
@@ -94,12 +96,12 @@ async def _rows(columns: Columns, sql: str, bound: Mapping[str, Any]) -> AsyncGe
             yield row
 
 
-async def first_minute(columns: Columns, whose: Whose) -> int | None:
-    """The minute of the oldest record; None before there is one."""
+async def first_minute(columns: Columns, whose: Whose, until: int) -> int | None:
+    """The minute of the oldest record; None before there is one. Records from `until` on are of a time that the clock
+    has had before."""
     [[oldest]] = await columns.query(
-        "SELECT min(toUnixTimestamp(event_time)) FROM events"
-        f" WHERE {whose.recorded} AND event_time > toDateTime(0, 'UTC')",
-        {"account": whose.account},
+        f"SELECT min(toUnixTimestamp(event_time)) FROM events WHERE {whose.recorded} AND {_within('event_time')}",
+        whose.values(1, until),
     )
     return oldest // 60 if oldest else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 import msgspec
 
@@ -66,11 +67,9 @@ class Judge:
             if watch is not None:
                 await self._give_up(watch)
             return
-        if watch is None:
-            watch = await self._begin(wish.whose, until)
-        if watch.judged > until + 1:  # the clock was set back
-            self._learnt.pop(watch.id, None)
-            watch = await self._keep(watch, msgspec.structs.replace(watch, judged=until, counted=until))
+        # Of another selection, and of a time that the clock has left again, nothing is known.
+        if watch is None or watch.key != wish.whose.key or watch.judged > until + 1:
+            watch = await self._begin(wish.whose, watch, until)
         if watch.judged >= until:
             return
         watch = await self._count(wish.whose, watch, until)
@@ -80,8 +79,8 @@ class Judge:
 
     # Watches
 
-    async def _begin(self, whose: Whose, until: int) -> Watch:
-        """Judging begins now; counting, where the baseline does."""
+    async def _begin(self, whose: Whose, before: Watch | None, until: int) -> Watch:
+        """Judging begins now; counting, where the baseline does. What has started in the watch before, ends."""
         since = method.baseline_begin(until, self._engines.settings.trail.insights_learning) - CALM - WINDOW
         watch = Watch(
             id=self._engines.ids.uuid(),
@@ -90,8 +89,9 @@ class Judge:
             since=since,
             counted=since,
             judged=until - 1,
+            key=whose.key,
         )
-        return await self._keep(None, watch)
+        return await self._keep(before, watch, await self._ends(before, whose) if before is not None else ())
 
     async def _count(self, whose: Whose, watch: Watch, until: int) -> Watch:
         columns = self._engines.columns
@@ -103,16 +103,20 @@ class Judge:
                 watch,
                 since=watch.since if first <= watch.counted else first,
                 counted=until,
-                began=watch.began or await counting.first_minute(columns, whose) or 0,
+                began=watch.began or await counting.first_minute(columns, whose, until) or 0,
             ),
         )
 
     async def _give_up(self, watch: Watch) -> None:
         """No trail wants it any more. What has started, ends."""
-        whose = Whose(watch.account, watch.trail, "0")
-        ends = [await self._end(whose, insight, insight.restless + 1) for insight in watch.open]
-        await self._keep(watch, None, ends)
+        await self._keep(watch, None, await self._ends(watch, None))
         self._learnt.pop(watch.id, None)
+
+    async def _ends(self, watch: Watch, whose: Whose | None) -> list[bytes]:
+        """Of all that is open. Where another selection is known now, or none, the counts of this one still are."""
+        if whose is None or whose.key != watch.key:
+            whose = Whose(watch.account, watch.trail, "0", watch.key)
+        return [await self._end(whose, insight, insight.restless + 1) for insight in watch.open]
 
     async def _end_unwanted(self, wish: Wish, watch: Watch) -> Watch:
         """The insights of types and Regions that no trail wants any more."""
@@ -123,8 +127,8 @@ class Judge:
         left = [insight for insight in watch.open if insight not in unwanted]
         return await self._keep(watch, msgspec.structs.replace(watch, open=left), ends)
 
-    async def _keep(self, before: Watch | None, after: Watch | None, ends: list[bytes] | None = None) -> Watch:
-        await self._engines.store.submit(lambda tx: save(tx, before, after, ends or ()))
+    async def _keep(self, before: Watch | None, after: Watch | None, ends: Iterable[bytes] = ()) -> Watch:
+        await self._engines.store.submit(lambda tx: save(tx, before, after, ends))
         return after or before  # type: ignore[return-value]
 
     # Judging

@@ -15,7 +15,7 @@ from . import counting
 from .asking import invalid, moment, place, trail
 from .counting import Whose
 from .judging import LATE
-from .selected import data_events
+from .selected import of_trail
 from .walking import Series
 from .wanting import DATA, ERROR_RATE, wanted
 from .watching import WATCHES, Watch
@@ -120,8 +120,8 @@ def _range(asked: _Asked, now: float) -> tuple[int, int]:
 def _whose(call: Call, found: Trail | None, *, on_data: bool) -> Whose | None:
     if found is None:
         return Whose(call.account, "")
-    selected = data_events(found)
-    return Whose(call.account, found.arn, selected) if on_data and selected is not None else None
+    whose = of_trail(found) if on_data else None
+    return None if whose is None else whose._replace(account=call.account)
 
 
 async def _points(engines: Engines, whose: Whose, asked: _Asked, first: int, last: int) -> list[tuple[int, int]]:
@@ -148,4 +148,6 @@ def _counted(engines: Engines, whose: Whose) -> tuple[int, int]:
     """The minutes that are counted for good."""
     name = Watch(id="", account=whose.account, trail=whose.trail, since=0, counted=0, judged=0).name
     watch = engines.store.read.get(WATCHES, whose.account, "", name)
-    return (0, 0) if watch is None else (watch.since, max(watch.since, watch.counted - LATE))
+    if watch is None or watch.key != whose.key:
+        return 0, 0
+    return watch.since, max(watch.since, watch.counted - LATE)

@@ -5,11 +5,13 @@ It says in SQL what languages/event_selectors says of a record; tests hold the t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from ....languages import event_selectors
 from ....languages.event_selectors.compiling import Clause, Condition
 from ..trails.model import Trail
+from .counting import Whose
 
 _ARN, _CONSOLE = "resources.ARN", "sessionCredentialFromConsole"
 _RESOURCES = "JSONExtract(record, 'resources', 'Array(Tuple(type String, ARN String, arn String, ARNPrefix String))')"
@@ -39,14 +41,25 @@ def data_events(trail: Trail) -> str | None:
     return f"({' OR '.join(clauses)})" if clauses else None
 
 
+def of_trail(trail: Trail) -> Whose | None:
+    """Its data events in its own account; None where it takes none."""
+    condition = data_events(trail)
+    if condition is None:
+        return None
+    digest = hashlib.sha256(f"{trail.id} {condition}".encode()).hexdigest()
+    return Whose(trail.account, trail.arn, condition, f"{trail.arn} {digest}")
+
+
 def _clause(clause: Clause) -> str:
     found = [f"has(resource_types, {_text(clause.data_type)})"]
-    of_resource = [condition for condition in clause.conditions if condition.field == _ARN]
+    # In an order of their own: one selection has one text.
+    conditions = sorted(clause.conditions, key=lambda condition: condition.field)
+    of_resource = [condition for condition in conditions if condition.field == _ARN]
     if of_resource:
         asked = [f"tupleElement(entry, 'type') = {_text(clause.data_type)}"]
         asked += [part for condition in of_resource for part in _condition(_NAME, condition)]
         found.append(f"arrayExists(entry -> {' AND '.join(asked)}, {_RESOURCES})")
-    for condition in clause.conditions:
+    for condition in conditions:
         if condition.field != _ARN:
             found += _condition(_FIELDS[condition.field], condition)
     return f"({' AND '.join(found)})"

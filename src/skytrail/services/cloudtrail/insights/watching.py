@@ -17,7 +17,7 @@ from ....storage.store import Transaction
 from ..trails.model import Trail
 from .counting import Whose
 from .records import Insight
-from .selected import data_events
+from .selected import of_trail
 from .wanting import DATA, wanted
 
 
@@ -35,6 +35,8 @@ class Watch(msgspec.Struct, frozen=True):
     #: The minute of the oldest record; 0 while there is none.
     began: int = 0
     open: list[Insight] = []
+    #: `Whose.key`: what is selected.
+    key: str = ""
 
     @property
     def name(self) -> str:
@@ -74,14 +76,13 @@ def wishes(trails: Iterable[Trail], organization: Organization) -> Mapping[tuple
         if not trail.logging:
             continue
         for type_, category in wanted(trail):
-            selected = data_events(trail) if category == DATA else ""
-            if selected is None:
+            whose = of_trail(trail) if category == DATA else Whose(trail.account, "")
+            if whose is None:
                 continue
-            arn = trail.arn if category == DATA else ""
             for account in _accounts(trail, organization):
-                wish = found.get((account, arn))
+                wish = found.get((account, whose.trail))
                 if wish is None:
-                    wish = found[account, arn] = Wish(Whose(account, arn, selected))
+                    wish = found[account, whose.trail] = Wish(whose._replace(account=account))
                 wish.add(trail, type_)
     return found
 

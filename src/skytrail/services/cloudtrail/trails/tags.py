@@ -126,9 +126,12 @@ def _tagged(call: Call, engines: Engines, arn: str, *, changes: bool) -> Trail:
         raise ServiceError(code, f"{what} not found: {arn}")
     if kind != "trail" and name:
         raise ServiceError("ResourceTypeNotSupportedException", f"Tags are not supported for the resource {arn}.")
-    if changes:
-        return finding.own(call, engines, arn)
-    trail = finding.find(call, engines, arn)
+    try:
+        trail = finding.own(call, engines, arn) if changes else finding.find(call, engines, arn)
+    except ServiceError as error:
+        if error.code == "TrailNotFoundException":
+            raise ServiceError("ResourceNotFoundException", error.message) from None
+        raise
     if trail.account != call.account and not finding.is_managed(call, engines):
         raise ServiceError("CloudTrailARNInvalidException", "You cannot have resources belonging to multiple owners.")
     return trail
