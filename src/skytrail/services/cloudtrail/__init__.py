@@ -14,7 +14,7 @@ from .selecting import event_configuration, events
 from .selecting import insights as insight_selecting
 from .trails import describing, logging_, managing, model, organization, resource_policies, status, tags
 
-__all__ = ["LENIENT", "OPERATIONS", "SCHEMA", "demands", "forget", "start", "stop", "takes", "wants"]
+__all__ = ["LENIENT", "OPERATIONS", "SCHEMA", "appended", "demands", "forget", "start", "stop", "takes", "wants"]
 
 OPERATIONS: Operations = {
     "AddTags": tags.add_tags,

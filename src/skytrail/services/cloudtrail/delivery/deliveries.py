@@ -31,9 +31,9 @@ class Deliveries:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._store = engines.store
-        self._files = Files(engines, self.tend)
-        self._digests = Digests(engines, self.tend)
-        self.feed = Feed(engines, self._changed, self._after_change, self._spooled)
+        self._files = Files(engines, self._arrived)
+        self._digests = Digests(engines, self._arrived)
+        self.feed = Feed(engines, self._changed, self.tend, self._spooled)
         self._windows = Windows(engines, self.feed.catch_up, self._spooled)
         self.feed.counted = self._windows.schedule
         #: How much waits for the next file.
@@ -154,22 +154,31 @@ class Deliveries:
             and covers(trail, stream.account, stream.region, self._engines.settings.organization)
         )
 
-    async def _after_change(self) -> None:
-        await self.tend()
-
     async def tend(self) -> None:
         """See to all that follows from how things stand: whatever was cut short goes on here."""
         async with self._tending:
             try:
                 for order in list(orders.every(self._store.read)):
-                    await self._tend(order)
+                    await self._tend(order, spool.streams(self._store.read, order.trail.id))
             except StorageError as error:
                 _log.warning("deliveries wait: %s", error)
             self._schedule()
             self._digests.schedule()
 
-    async def _tend(self, order: Order) -> None:
-        reader, streams = self._store.read, spool.streams(self._store.read, order.trail.id)
+    async def _arrived(self, stream: Stream) -> None:
+        """The same, where only this stream can have moved on."""
+        async with self._tending:
+            order = orders.by_id(self._store.read, stream.trail)
+            try:
+                if order is not None:
+                    await self._tend(order, [stream])
+            except StorageError as error:
+                _log.warning("deliveries wait: %s", error)
+            if spool.due(self._store.read, stream.id):
+                self._schedule()
+
+    async def _tend(self, order: Order, streams: Sequence[Stream]) -> None:
+        reader = self._store.read
         for stream in streams:
             covered = self._covers(order, stream)
             if not (covered and order.trail.aggregations):
@@ -184,7 +193,7 @@ class Deliveries:
                 await self._store.submit(partial(chains.close, stream_id=stream.id))
             if found is not None and (found.closing or not covered):
                 await self._digests.seal(order, stream)
-        if order.ended and self._done(streams):
+        if order.ended and self._done(spool.streams(reader, order.trail.id)):
             await self._store.submit(lambda tx: _forget(tx, order))
 
     def _done(self, streams: Sequence[Stream]) -> bool:

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 class Digests:
     """`arrived` is called after a digest has been put into the bucket."""
 
-    def __init__(self, engines: Engines, arrived: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, engines: Engines, arrived: Callable[[Stream], Awaitable[None]]) -> None:
         self._engines = engines
         self._arrived = arrived
         self._timer: Timer | None = None
@@ -177,7 +177,7 @@ class Digests:
                 tree.post(tx, engines, trail, stream)
 
         await engines.store.submit(done)
-        await self._arrived()
+        await self._arrived(stream)
 
     async def _move(self, trail: Trail, stream: Stream) -> None:
         """Digests that wait while their trail is given another place are made anew, for that place; but for one that
@@ -226,10 +226,14 @@ class Digests:
 
     async def _give_up(self, parcel: Parcel, error: Exception) -> None:
         _log.error("a digest could not be delivered for %d days and is given up: %s", attempts.DAYS, error)
+        digest_id, reader = int(parcel.body), self._engines.store.read
+        row = reader.connection.execute("SELECT stream FROM trail_digests WHERE id = ?", (digest_id,)).fetchone()
         await self._engines.store.submit(
-            lambda tx: tx.connection.execute("DELETE FROM trail_digests WHERE id = ?", (int(parcel.body),))
+            lambda tx: tx.connection.execute("DELETE FROM trail_digests WHERE id = ?", (digest_id,))
         )
-        await self._arrived()
+        stream = None if row is None else spool.stream_by_id(reader, row[0])
+        if stream is not None:
+            await self._arrived(stream)
 
 
 class _Digest(NamedTuple):

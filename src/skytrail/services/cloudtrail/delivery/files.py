@@ -46,7 +46,7 @@ class _Content(NamedTuple):
 class Files:
     """`arrived` is called after files and log events have arrived."""
 
-    def __init__(self, engines: Engines, arrived: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, engines: Engines, arrived: Callable[[Stream], Awaitable[None]]) -> None:
         self._engines = engines
         self._arrived = arrived
 
@@ -109,7 +109,7 @@ class Files:
                 notices.post(tx, engines, trail, stream, bucket, key)
 
         await engines.store.submit(done)
-        await self._arrived()
+        await self._arrived(stream)
 
     async def _place(self, file: File, trail: Trail) -> tuple[str, str]:
         """Where the file goes: to where the trail points, unless it may be somewhere already."""
@@ -163,14 +163,14 @@ class Files:
                 status.update(tx, stream, latest_logs=now, latest_logs_error="")
 
         await engines.store.submit(done)
-        await self._arrived()
+        await self._arrived(stream)
 
     async def _give_up(self, parcel: Parcel, error: Exception) -> None:
         file = spool.file(self._engines.store.read, int(parcel.body))
         if file is not None:
             _log.error("%s was not delivered for %d days and is given up: %s", file.key, attempts.DAYS, error)
             await self._engines.store.submit(lambda tx: spool.delivered(tx, file))
-            await self._arrived()
+            await self._arrived(file.stream)
 
 
 def _refused(tx: Transaction, file: File, definite: bool, told: dict[str, float | str | bool]) -> None:

@@ -155,13 +155,15 @@ def add(
     )
 
 
-def due(reader: Reader) -> list[tuple[int, str]]:
-    """Streams and kinds that wait for a file, none being on its way. What deliveries themselves have caused waits for
-    company: else each file would cause the next one."""
+def due(reader: Reader, stream_id: int | None = None) -> list[tuple[int, str]]:
+    """Streams (or this one) and kinds that wait for a file, none being on its way. What deliveries themselves have
+    caused waits for company: else each file would cause the next one."""
     found = reader.connection.execute(
         f"SELECT s.id, kinds.kind FROM trail_streams s, {_KINDS}"
-        " WHERE EXISTS (SELECT 1 FROM trail_chunks c WHERE c.stream = s.id AND c.kind = kinds.kind AND own = 0)"
-        " AND NOT EXISTS (SELECT 1 FROM trail_files f WHERE f.stream = s.id AND f.kind = kinds.kind) ORDER BY s.id"
+        " WHERE s.id = coalesce(?, s.id)"
+        " AND EXISTS (SELECT 1 FROM trail_chunks c WHERE c.stream = s.id AND c.kind = kinds.kind AND own = 0)"
+        " AND NOT EXISTS (SELECT 1 FROM trail_files f WHERE f.stream = s.id AND f.kind = kinds.kind) ORDER BY s.id",
+        (stream_id,),
     )
     return [(stream_id, kind) for stream_id, kind in found]
 
