@@ -128,7 +128,9 @@ class Skytrail:
                 self.settings, engines.clock, engines.ids, self.pipeline.answer, control, streams=routing.streams
             )
             self.metrics.watch_connections(lambda: edge.connections, lambda: edge.bodies_bytes)
-            self.metrics.watch_journal(lambda: {"columns": engines.column_writer.lag()})
+            self.metrics.watch_journal(
+                lambda: {"columns": engines.column_writer.lag(), "trails": cloudtrail.lag(engines)}
+            )
             self.metrics.watch_columns(engines.columns)
             await serve(edge, self.settings, ready, control_socket=socket_path(self.directory.path, "control.sock"))
         finally:

@@ -14,7 +14,7 @@ from .selecting import event_configuration, events
 from .selecting import insights as insight_selecting
 from .trails import describing, logging_, managing, model, organization, resource_policies, status, tags
 
-__all__ = ["LENIENT", "OPERATIONS", "SCHEMA", "appended", "demands", "forget", "start", "stop", "takes", "wants"]
+__all__ = ["LENIENT", "OPERATIONS", "SCHEMA", "appended", "demands", "forget", "lag", "start", "stop", "takes", "wants"]
 
 OPERATIONS: Operations = {
     "AddTags": tags.add_tags,
@@ -69,6 +69,11 @@ async def stop(engines: Engines) -> None:
 def forget(engines: Engines) -> None:
     """Everything was reset."""
     deliveries.of(engines).reload()
+
+
+def lag(engines: Engines) -> int:
+    """How many records have not reached the trails yet."""
+    return deliveries.of(engines).feed.lag()
 
 
 def wants(engines: Engines, account: str, region: str, data_type: str) -> bool:

@@ -67,9 +67,8 @@ class Feed:
         self._place = 0
         self._selection = Selection((), engines.settings.organization)
         self._wake = asyncio.Event()
-        self._urgent = asyncio.Event()
         self._batching = asyncio.Lock()
-        self._closing = False
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -80,16 +79,15 @@ class Feed:
         self._wake.set()
 
     async def stop(self) -> None:
-        self._closing = True
+        self._closing.set()
         self._wake.set()
-        self._urgent.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def catch_up(self) -> bool:
         """Return when all that is in the journal now has been sorted; whether there was anything."""
         end, found = self._store.end(TOPIC), False
-        while not self._closing and (self._place < end or self._change_is_due()):
+        while not self._closing.is_set() and (self._place < end or self._change_is_due()):
             if not await self._batch():
                 break
             found = True
@@ -100,6 +98,7 @@ class Feed:
         self._load()
 
     def lag(self) -> int:
+        """How many records of the journal have not been sorted yet."""
         return max(0, self._store.end(TOPIC) - self._place)
 
     # Inside
@@ -118,14 +117,14 @@ class Feed:
 
     async def _follow(self) -> None:
         back_off = 0.0
-        while not self._closing:
+        while not self._closing.is_set():
             await self._wake.wait()
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(_INTERVAL, back_off)):
-                    await self._urgent.wait()
+                    await self._closing.wait()
             try:
-                while not self._closing and await self._batch():
+                while not self._closing.is_set() and await self._batch():
                     pass
                 back_off = 0.0
             except StorageError as error:
