@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skytrail.testing import Server
+from skytrail.testing.server import descendants
 
 
 @dataclass
@@ -66,14 +67,12 @@ def _generate(module: str, port: int, arguments: tuple[str, ...], source: Path |
 
 def resident_megabytes(pid: int) -> float:
     """Memory of a process and all its children."""
-    total = 0.0
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            total += int(line.split()[1]) / 1024
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            total += resident_megabytes(int(child))
-    return total
+    return sum(
+        int(line.split()[1]) / 1024
+        for process in (pid, *descendants(pid))
+        for line in Path(f"/proc/{process}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    )
 
 
 @contextmanager

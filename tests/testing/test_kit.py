@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from skytrail.testing import Server, Skytrail
+
+from ..torture.columns import columns_process
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _servers: set[tuple[int, str]] = set()
@@ -133,3 +137,11 @@ def test_a_server_tidies_its_own_directory_and_no_other(tmp_path: Path, monkeypa
         (user,) = Skytrail(server.endpoint).client("iam").list_users()["Users"]
         assert user["UserName"] == "alice"
     assert (given / "skytrail.db").exists()
+
+
+def test_a_killed_server_leaves_no_process_behind() -> None:
+    with Server() as server:
+        columns = os.pidfd_open(columns_process(server.pid))
+        server.kill()
+        assert select.select([columns], [], [], 0)[0], "the columns' process runs on"
+        os.close(columns)

@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from skytrail.testing import Server, Skytrail
+from skytrail.testing.server import descendants
 
 from .crash import CLIENTS, verify
 from .load import Acknowledged, run_client, search
@@ -90,7 +91,6 @@ def _exhaust(server: Server) -> bool:
 def columns_process(pid: int) -> int:
     """The server's child that holds the columns."""
     while True:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                if b"columns.child" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    return int(child)
+        for child in descendants(pid):
+            if b"columns.child" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child

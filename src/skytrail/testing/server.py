@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+#: Seconds that a server's own processes have to follow it.
+_LAST_BREATH = 30.0
 
 
 class Server:
@@ -73,10 +78,15 @@ class Server:
         return (self.data / "log").read_text(errors="replace")
 
     def kill(self) -> None:
-        """kill -9, as a crash would."""
-        if self._process is not None:
+        """kill -9, as a crash would; returns when what it had started is gone too, and nobody writes in its data."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        with contextlib.ExitStack() as open_files:
+            ends = [end for pid in descendants(self.pid) if (end := _end_of(pid, open_files)) is not None]
             self._process.kill()
             self._process.wait()
+            for end in ends:
+                select.select([end], [], [], _LAST_BREATH)
 
     def stop(self) -> int:
         """Ask it to stop, wait until it has; returns the exit status."""
@@ -106,3 +116,22 @@ class Server:
         self.kill()
         if self._own:
             shutil.rmtree(self.data, ignore_errors=True)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes that a process has started, and those that they have; none where the system does not tell."""
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                yield child
+                yield from descendants(child)
+
+
+def _end_of(pid: int, open_files: contextlib.ExitStack) -> int | None:
+    """A descriptor that is readable when the process has ended; None where there is none."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+    open_files.callback(os.close, descriptor)
+    return descriptor
