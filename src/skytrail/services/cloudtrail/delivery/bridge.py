@@ -1,7 +1,8 @@
 """From the journal's records to its topic `events`: what EventBridge tells of them.
 
 Every record that CloudTrail hands to EventBridge is put there, also reads (Get, List and Describe calls): which of
-them a rule takes is EventBridge's to say. An event is the same each time that it is made, its id too.
+them a rule takes is EventBridge's to say. An event is the same each time that it is made, its id too. An event that
+nobody waits for is lost on AWS as well: while no consumer has a cursor of the topic, nothing is written to it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ TOPIC = "events"
 LARGEST = 256 << 10
 #: The categories that leave CloudTrail as events. What came through PutAuditEvents does not.
 CATEGORIES = frozenset({"Management", "Data", "Insight", "NetworkActivity"})
-#: Events that stay while nobody reads the topic.
-UNREAD = 10_000
 #: Events that are done go in pieces of this size.
 _PIECE = 1024
 
@@ -34,10 +33,13 @@ _DETAIL_TYPES = {
 
 
 def publish(tx: Transaction, entries: Sequence[Entry]) -> None:
-    """Put the events of some records on the topic, and let go of as many that are done."""
+    """Put the events of some records on the topic, if anybody reads it, and let go of as many that are done."""
+    (done,) = tx.connection.execute("SELECT min(position) FROM cursors WHERE topic = ?", (TOPIC,)).fetchone()
+    if done is None:
+        return
     events = [(event(entry),) for entry in entries if entry.category in CATEGORIES and len(entry.data) <= LARGEST]
     tx.connection.executemany(f"INSERT INTO journal_{TOPIC} (data) VALUES (?)", events)
-    trim(tx, limit=2 * len(events) + _PIECE)
+    _trim(tx, done, limit=2 * len(events) + _PIECE)
 
 
 def event(entry: Entry) -> bytes:
@@ -49,21 +51,11 @@ def event(entry: Entry) -> bytes:
     return b"".join((b'{"version":"0","id":"', _id(entry), head, when, place, entry.data, b"}"))
 
 
-def trim(tx: Transaction, *, limit: int) -> int:
-    """Delete at most `limit` of the oldest events: those that all readers have done, or, while there is no reader, all
-    but the newest. Returns how many went."""
-    connection = tx.connection
-    first, last = connection.execute(
-        f"SELECT (SELECT min(position) FROM journal_{TOPIC}), (SELECT max(position) FROM journal_{TOPIC})"
-    ).fetchone()
-    if first is None:
-        return 0
-    (done,) = connection.execute("SELECT min(position) FROM cursors WHERE topic = ?", (TOPIC,)).fetchone()
-    bound = last - UNREAD if done is None else done
-    if bound - first + 1 < _PIECE:
-        return 0
-    up_to = min(bound, first + limit - 1)
-    return connection.execute(f"DELETE FROM journal_{TOPIC} WHERE position <= ?", (up_to,)).rowcount
+def _trim(tx: Transaction, done: int, *, limit: int) -> None:
+    """Delete at most `limit` of the oldest events that all readers have done."""
+    (first,) = tx.connection.execute(f"SELECT min(position) FROM journal_{TOPIC}").fetchone()
+    if first is not None and done - first + 1 >= _PIECE:
+        tx.connection.execute(f"DELETE FROM journal_{TOPIC} WHERE position <= ?", (min(done, first + limit - 1),))
 
 
 @lru_cache(maxsize=4096)
