@@ -26,6 +26,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: check tests/clients/node_modules/.installed
+	@scripts/install-aws-cli-2
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 # The AWS SDK for JavaScript, by the Node.js that comes with the environment.

@@ -1,4 +1,4 @@
-"""Three real clients behind one function: make a call, say what came of it."""
+"""Real clients behind one function: make a call, say what came of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -77,6 +79,18 @@ def by_boto3(
     return Result(output, None, output.pop("ResponseMetadata")["RequestId"])
 
 
+@cache
+def aws_cli_2() -> str:
+    """Version 2 of the AWS CLI, which is no Python package: Debian has it."""
+    for folder in (*os.get_exec_path(), "/usr/bin"):
+        command = os.path.join(folder, "aws")
+        if os.access(command, os.X_OK):
+            done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
+            if done.stdout.startswith("aws-cli/2."):
+                return command
+    pytest.skip("version 2 of the AWS CLI is not installed")
+
+
 def by_cli(
     endpoint: str,
     credentials: Credentials,
@@ -85,9 +99,34 @@ def by_cli(
     parameters: Mapping[str, Any],
     region: str = REGION,
 ) -> Result:
-    command = re.sub(r"(?<!^)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "-", operation).lower()
+    return _by_cli([str(BIN / "aws")], endpoint, credentials, service, operation, parameters, region)
+
+
+def by_cli_2(
+    endpoint: str,
+    credentials: Credentials,
+    service: str,
+    operation: str,
+    parameters: Mapping[str, Any],
+    region: str = REGION,
+) -> Result:
+    # Older ones of version 2 do not know AWS_ENDPOINT_URL.
+    command = [aws_cli_2(), "--endpoint-url", endpoint, "--cli-binary-format", "raw-in-base64-out"]
+    return _by_cli(command, endpoint, credentials, service, operation, parameters, region)
+
+
+def _by_cli(
+    command: Sequence[str],
+    endpoint: str,
+    credentials: Credentials,
+    service: str,
+    operation: str,
+    parameters: Mapping[str, Any],
+    region: str,
+) -> Result:
+    verb = re.sub(r"(?<!^)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "-", operation).lower()
     done = subprocess.run(
-        [BIN / "aws", service, command, "--output", "json", "--cli-input-json", json.dumps(parameters)],
+        [*command, service, verb, "--output", "json", "--cli-input-json", json.dumps(parameters)],
         env=environment(endpoint, credentials, region),
         capture_output=True,
         text=True,
@@ -136,5 +175,5 @@ def javascript(
 
 
 Caller = Callable[..., Result]
-CALLERS: dict[str, Caller] = {"boto3": by_boto3, "cli": by_cli, "javascript": by_javascript}
-USER_AGENTS = {"boto3": "Boto3/", "cli": "aws-cli/1.", "javascript": "aws-sdk-js/3."}
+CALLERS: dict[str, Caller] = {"boto3": by_boto3, "cli": by_cli, "cli-2": by_cli_2, "javascript": by_javascript}
+USER_AGENTS = {"boto3": "Boto3/", "cli": "aws-cli/1.", "cli-2": "aws-cli/2.", "javascript": "aws-sdk-js/3."}
