@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from skytrail.testing import Server
+from skytrail.testing import Server, Skytrail
 
 from .trails_house import OTHER_REGION, REGION, Home, refused, root_key
 
@@ -262,3 +264,43 @@ def test_upstreams() -> None:
                 ct.create_trail(Name="trail", **more)
         made = ct.create_trail(Name="trail", S3BucketName="elsewhere", SnsTopicName=topic, KmsKeyId=key)
         assert (made["SnsTopicARN"], made["KmsKeyId"]) == (topic, key)
+
+
+def test_a_bucket_of_another_system() -> None:
+    """What its credentials may do there is found out before the trail is made; then the files are there."""
+    account = "123456789012"
+    with Server(arguments=["--mode", "enforced"]) as remote:
+        owner = Home(remote, account, root_key(remote, account))
+        owner.client("s3").create_bucket(Bucket="remote", CreateBucketConfiguration={"LocationConstraint": REGION})
+        iam = owner.client("iam")
+        iam.create_user(UserName="trails")
+        made = iam.create_access_key(UserName="trails")["AccessKey"]
+
+        def may(*actions: str) -> None:
+            policy = statements({"Action": actions, "Resource": "*"})
+            iam.put_user_policy(UserName="trails", PolicyName="may", PolicyDocument=policy)
+
+        key = f"{quote(made['AccessKeyId'], '')}:{quote(made['SecretAccessKey'], '')}"
+        address = remote.endpoint.replace("http://", f"http://{key}@")
+        with Server(arguments=[f"--upstream=s3={address}"]) as server:
+            home = Home(server)
+            ct = home.trails()
+            may("s3:GetBucketAcl", "s3:ListBucket")
+            with refused("InsufficientS3BucketPolicyException"):
+                ct.create_trail(Name="trail", S3BucketName="remote")
+            may("s3:GetBucketAcl", "s3:ListBucket", "s3:PutObject", "s3:PutObjectAcl")
+            ct.create_trail(Name="trail", S3BucketName="remote")
+            ct.start_logging(Name="trail")
+            home.client("sqs").create_queue(QueueName="work")
+            Skytrail(server.endpoint).clock.advance(120)
+            assert "LatestDeliveryError" not in ct.get_trail_status(Name="trail")
+        s3 = owner.client("s3")
+        files = [listed["Key"] for listed in s3.list_objects_v2(Bucket="remote")["Contents"] if listed["Size"]]
+        records = [
+            record
+            for file in files
+            for record in json.loads(gzip.decompress(s3.get_object(Bucket="remote", Key=file)["Body"].read()))[
+                "Records"
+            ]
+        ]
+        assert [record["eventName"] for record in records] == ["StartLogging", "CreateQueue"]

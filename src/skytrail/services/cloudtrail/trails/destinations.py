@@ -26,13 +26,16 @@ async def check_bucket(engines: Engines, trail: Trail) -> None:
 
 
 async def check_puts(engines: Engines, trail: Trail) -> None:
-    """The bucket's policy lets CloudTrail put the trail's files where they belong."""
+    """CloudTrail may put the trail's files where they belong. Where it is not for this house to judge, an empty object
+    in the folder's own name shows it."""
     for key in _keys(trail):
         asked: dict[str, Any] = {"Bucket": trail.bucket, "Key": key, "ACL": "bucket-owner-full-control"}
         if trail.kms_key:
             asked |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": trail.kms_key}
         try:
-            await _permitted(engines, trail, "s3", "PutObject", asked, trail.region)
+            if not await _permitted(engines, trail, "s3", "PutObject", asked, trail.region):
+                folder, _, _ = key.rpartition(f"{trail.region}/")
+                await _call(engines, trail, "s3", "PutObject", asked | {"Key": folder, "Body": b""}, trail.region)
         except ServiceError as error:
             _pass_on_faults(error)
             raise (_cannot_encrypt(trail) if trail.kms_key else _wrong_policy(trail)) from None
