@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from skytrail.testing import Server
+from skytrail.testing import Server, Skytrail
 
 from ..clients.callers import Credentials, javascript
 
@@ -111,3 +112,11 @@ def test_what_was_answered_survives_the_server(tmp_path: Path) -> None:
         assert s3.get_bucket_tagging(Bucket="bucket-4")["TagSet"] == [{"Key": "n", "Value": "4"}]
     finally:
         server.kill()
+
+
+def test_the_record_has_the_ids_that_the_client_was_answered(server: Server) -> None:
+    kit = Skytrail(server.endpoint, account="909090909090")
+    answered = kit.client("s3").list_buckets()["ResponseMetadata"]
+    (event,) = kit.client("cloudtrail").lookup_events()["Events"]
+    told = json.loads(event["CloudTrailEvent"])
+    assert (told["requestID"], told["additionalEventData"]["x-amz-id-2"]) == (answered["RequestId"], answered["HostId"])

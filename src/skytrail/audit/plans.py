@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..wire.models import Service
 
 #: Services whose members keep the API's spelling.
-_UNCHANGED = ("account", "securityhub")
+_UNCHANGED = ("account", "ce", "devops-guru", "resource-explorer-2", "securityhub")
 #: Services whose times lack the comma after the year.
 _PLAIN_TIMES = ("iam", "kms", "rds")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..wire import arns
+from ..wire.codecs.s3 import host_id
 from . import redact
 from .identities import instant, stranger, user_identity
 from .parameters import document, encode, render
@@ -199,8 +200,17 @@ def _s3_additional(call: Call) -> dict[str, Any]:
     shown["bytesTransferredIn"] = int(decoded) if decoded.isdecimal() and len(decoded) < 16 else _bytes_in(call)
     if by_header or by_query:
         shown["AuthenticationMethod"] = "AuthHeader" if by_header else "QueryString"
+    if own_id := _host_id(call):
+        shown["x-amz-id-2"] = own_id
     shown["bytesTransferredOut"] = _bytes_out(call)
     return shown
+
+
+def _host_id(call: Call) -> str:
+    """As the client is answered it: an upstream has its own, or none."""
+    if call.response is None:
+        return host_id(call.request_id)
+    return short(next((value for name, value in call.response.headers if name.lower() == "x-amz-id-2"), ""))[0]
 
 
 def _bytes_in(call: Call) -> int:
