@@ -116,6 +116,8 @@ class Ec2Request(Form):
         return lower_first(_wire(name, shape))
 
     def listed(self, shape: Shape, found: list[Any]) -> Any:
+        if shape.name == "TagList":
+            return found
         if not found:
             return {}
         if shape.member.type_name in ("structure", "list", "map"):
@@ -159,6 +161,16 @@ class Ec2Wrapped(Form):
 
 def ec2_wraps(operation_name: str) -> bool:
     return operation_name in data_files.load("ec2.json")["wrapped"].split()
+
+
+def ec2_renamed(operation_name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Some operations have names of their own for what others call otherwise."""
+    names = data_files.load("ec2.json")["renamed"].get(operation_name)
+    if not names:
+        return parameters
+    renamed = {names.get(name, name): value for name, value in parameters.items()}
+    tags = renamed.get("tagSet")
+    return {**renamed, "tagSet": {"items": tags}} if type(tags) is list else renamed
 
 
 def ec2_instances(parameters: dict[str, Any]) -> dict[str, Any]:

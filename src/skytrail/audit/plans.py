@@ -93,7 +93,9 @@ def _s3_request(constants: dict[str, str], parameters: dict[str, Any], host: str
 def _ec2_request(operation_name: str, parameters: dict[str, Any], _host: str) -> dict[str, Any]:
     if forms.ec2_wraps(operation_name):
         return {f"{operation_name}Request": parameters}
-    return forms.ec2_instances(parameters) if operation_name == "RunInstances" else parameters
+    if operation_name == "RunInstances":
+        return forms.ec2_instances(parameters)
+    return forms.ec2_renamed(operation_name, parameters)
 
 
 def _ec2_response(operation: OperationModel, elements: dict[str, Any], request_id: str) -> dict[str, Any]:
