@@ -91,6 +91,31 @@ def test_what_callers_need(home: Home) -> None:
         home.trails().delete_trail(Name=name)
 
 
+def test_the_trail_whose_insights_are_listed(home: Home) -> None:
+    bucket, tags = home.open_bucket(), [{"Key": "team", "Value": "audit"}]
+    home.trails().create_trail(Name="shown", S3BucketName=bucket, TagsList=tags)
+    home.trails().create_trail(Name="hidden", S3BucketName=bucket)
+    action = "cloudtrail:ListInsightsData"
+    owned = {"StringEquals": {"aws:ResourceTag/team": "audit"}}
+    readers = (
+        user(home, "by-arn", {"Action": action, "Resource": home.arn("shown")}),
+        user(home, "by-tag", {"Action": action, "Resource": "*", "Condition": owned}),
+        user(
+            home,
+            "but-one",
+            {"Action": action, "Resource": "*"},
+            {"Effect": "Deny", "Action": action, "Resource": home.arn("hidden")},
+        ),
+    )
+    for reader in readers:
+        assert reader.list_insights_data(InsightSource=home.arn("shown"), DataType="InsightsEvents")["Events"] == []
+        with refused("AccessDeniedException") as told:
+            reader.list_insights_data(InsightSource=home.arn("hidden"), DataType="InsightsEvents")
+        assert f"{action} on resource: {home.arn('hidden')}" in told.message
+    for name in ("shown", "hidden"):
+        home.trails().delete_trail(Name=name)
+
+
 def test_tags_in_policies(home: Home) -> None:
     bucket = home.open_bucket()
     owned = {"StringEquals": {"aws:ResourceTag/team": "audit"}}

@@ -39,8 +39,8 @@ _NAMES = {
 }
 _NAMING = ("name", "names", "path")
 #: Ends of the names of members that hold whole ARNs.
-_CARRYING = ("arn", "arnlist", "arns", "identifier", "identifiers", "resource", "resources", "resourceid",
-             "resourceidlist", "resourceids", "resourcename")  # fmt: skip
+_CARRYING = ("arn", "arnlist", "arns", "identifier", "identifiers", "insightsource", "resource", "resources",
+             "resourceid", "resourceidlist", "resourceids", "resourcename")  # fmt: skip
 
 #: The values of an input's members, under the members' names in lower case.
 Values = Mapping[str, tuple[str, ...]]
