@@ -160,6 +160,20 @@ def test_delegated_administrators(management: Home, member: Home) -> None:
         ct.stop_logging(Name=arn)
 
 
+def test_who_makes_one_for_the_organization_has_room_for_it(management: Home, member: Home) -> None:
+    management.trails().register_organization_delegated_admin(MemberAccountId=member.account)
+    own = member.open_bucket()
+    for number in range(5):
+        member.trails().create_trail(Name=f"own-{number}", S3BucketName=own)
+    bucket = management.bucket("all-accounts", kind="organization bucket")
+    given = {"Name": "all-accounts", "S3BucketName": bucket, "IsOrganizationTrail": True}
+    with refused("MaximumNumberOfTrailsExceededException") as told:
+        member.trails().create_trail(**given)
+    assert told.message == f"User: {member.account} already has 5 trails in {REGION}."
+    member.trails().delete_trail(Name="own-0")
+    assert member.trails().create_trail(**given)["TrailARN"] == management.arn("all-accounts")
+
+
 def test_who_may_be_one(server: Server, management: Home, member: Home) -> None:
     ct = management.trails()
     register, deregister = ct.register_organization_delegated_admin, ct.deregister_organization_delegated_admin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,11 +45,11 @@ async def create_trail(call: Call, request: CreateTrailRequestTypeDef, engines: 
         **changes,
     )
     rules.check_whole(trail)
-    _admit(engines.store.read, trail, members)
+    _admit(engines.store.read, trail, members, call.account)
     trail = await _checked(engines, trail, frozenset(changes))
 
     def apply(tx: Transaction) -> dict[str, Any]:
-        _admit(tx, trail, members)
+        _admit(tx, trail, members, call.account)
         model.save(tx, trail, own_record=True)
         return settings_of(trail)
 
@@ -133,28 +133,29 @@ async def _checked(engines: Engines, trail: Trail, fields: frozenset[str]) -> Tr
 # Names and numbers
 
 
-def _admit(reader: Reader, trail: Trail, members: Organization) -> None:
-    """Whether there is room for the trail wherever it will be. An organization's trails take the room of its members,
-    whether they have it or not."""
+def _admit(reader: Reader, trail: Trail, members: Organization, maker: str = "") -> None:
+    """Whether there is room for the trail wherever it will be, with its owner and with who makes it for the owner. An
+    organization's trails take the room of its other members, whether they have it or not."""
     partition = arns.partition_of(trail.region)
     others = [
-        each
-        for each in model.every(reader)
-        if each.id != trail.id
-        and arns.partition_of(each.region) == partition
-        and finding.belongs(each, trail.account, members)
+        each for each in model.every(reader) if each.id != trail.id and arns.partition_of(each.region) == partition
     ]
     for each in others:
         if (each.account, each.name) == (trail.account, trail.name) and _meet(each, trail):
             raise ServiceError(
                 "TrailAlreadyExistsException", f"Trail {trail.name} already exists for customer: {trail.account}"
             )
+    for account in dict.fromkeys((trail.account, maker or trail.account)):
+        _check_room(trail, account, [each for each in others if finding.belongs(each, account, members)])
+
+
+def _check_room(trail: Trail, account: str, others: Sequence[Trail]) -> None:
     regions = {trail.region, *(each.region for each in others)} if trail.multi_region else {trail.region}
     for region in sorted(regions):
         if sum(finding.is_in(each, region) for each in others) >= TRAILS_PER_REGION:
             raise ServiceError(
                 "MaximumNumberOfTrailsExceededException",
-                f"User: {trail.account} already has {TRAILS_PER_REGION} trails in {region}.",
+                f"User: {account} already has {TRAILS_PER_REGION} trails in {region}.",
             )
 
 
