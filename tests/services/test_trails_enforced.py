@@ -142,6 +142,55 @@ def test_tags_in_policies(home: Home) -> None:
         home.trails().delete_trail(Name=name)
 
 
+def test_what_an_organization_asks_of_callers() -> None:
+    member = "210987654321"
+    settings = {"ID": "o-exampleorgid", "MANAGEMENT": ACCOUNT, "ACCOUNTS": member}
+    environment = {f"SKYTRAIL_ORGANIZATION_{name}": value for name, value in settings.items()}
+    with Server(arguments=["--mode", "enforced"], environment=environment) as server:
+        home = Home(server, ACCOUNT, root_key(server, ACCOUNT))
+        bucket = home.open_bucket()
+        trails = {"Action": "cloudtrail:*", "Resource": "*"}
+        documented_for_admins = [
+            "organizations:RegisterDelegatedAdministrator",
+            "organizations:DeregisterDelegatedAdministrator",
+            "organizations:ListAWSServiceAccessForOrganization",
+            "iam:CreateServiceLinkedRole",
+            "iam:GetRole",
+        ]
+        documented_for_trails = [
+            "iam:GetRole",
+            "organizations:EnableAWSServiceAccess",
+            "organizations:ListAccounts",
+            "iam:CreateServiceLinkedRole",
+            "organizations:DisableAWSServiceAccess",
+            "organizations:DescribeOrganization",
+            "organizations:ListAWSServiceAccessForOrganization",
+        ]
+        plain = user(home, "plain", trails)
+        admin = user(home, "admin", trails, {"Action": documented_for_admins, "Resource": "*"})
+        maker = user(home, "maker", trails, {"Action": documented_for_trails, "Resource": "*"})
+        given = {"Name": "all-accounts", "S3BucketName": bucket}
+        of_member, of_admin = {"MemberAccountId": member}, {"DelegatedAdminAccountId": member}
+        for operation, asked in (
+            (plain.register_organization_delegated_admin, of_member),
+            (maker.register_organization_delegated_admin, of_member),
+            (plain.deregister_organization_delegated_admin, of_admin),
+            (plain.create_trail, {**given, "IsOrganizationTrail": True}),
+        ):
+            with refused("InsufficientDependencyServiceAccessPermissionException") as told:
+                operation(**asked)
+            assert "is not authorized to perform: organizations:" in told.message
+        admin.register_organization_delegated_admin(**of_member)
+        admin.deregister_organization_delegated_admin(**of_admin)
+        maker.create_trail(**given, IsOrganizationTrail=True)
+        # One that is the organization's already asks for no more.
+        plain.update_trail(Name="all-accounts", IsOrganizationTrail=True)
+        plain.create_trail(**given | {"Name": "own"}, IsOrganizationTrail=False)
+        with refused("InsufficientDependencyServiceAccessPermissionException"):
+            plain.update_trail(Name="own", IsOrganizationTrail=True)
+        assert maker.update_trail(Name="own", IsOrganizationTrail=True)["IsOrganizationTrail"] is True
+
+
 def test_roles_are_passed(home: Home) -> None:
     role, group = f"arn:aws:iam::{ACCOUNT}:role/none", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:all:*"
     given = {"CloudWatchLogsRoleArn": role, "CloudWatchLogsLogGroupArn": group}

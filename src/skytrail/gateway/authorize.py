@@ -155,6 +155,8 @@ def _denied(call: Call, demand: Demand, verdict: Verdict) -> ServiceError:
     )
     who = identity.arn or identity.invoked_by or "anonymous"
     message = f"User: {who} is not authorized to perform: {demand.action}{where} {why}"
+    if demand.refusal:
+        return ServiceError(demand.refusal, message)
     if route.service.name == "sns":
         return ServiceError("AuthorizationErrorException", message, status=403)
     if route.protocol in ("query", "ec2", "rest-xml"):

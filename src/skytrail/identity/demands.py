@@ -34,3 +34,5 @@ class Demand(msgspec.Struct, frozen=True):
     context: Mapping[str, tuple[str, ...]] = _NOTHING
     #: The Region that the resource is in, where a call may come by way of another one: buckets.
     region: str = ""
+    #: The error that a refusal is told by, where the service has one of its own for it.
+    refusal: str = ""

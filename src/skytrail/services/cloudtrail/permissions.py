@@ -1,8 +1,10 @@
-"""What calls of CloudTrail demand, where trails know more than the model: their tags, and the roles that they get."""
+"""What calls of CloudTrail demand, where trails know more than the model: their tags, the roles that they get, and what
+is asked of AWS Organizations in the caller's name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...audit import asking
 from ...call import Call
@@ -11,8 +13,19 @@ from ...identity.demands import Demand
 from ...storage.state import Reader
 from ..engines import Engines
 from .trails import model, names
+from .trails.model import Trail
 
-_GIVING_ROLES = frozenset({"CreateTrail", "UpdateTrail"})
+_MAKING = frozenset({"CreateTrail", "UpdateTrail"})
+#: Actions that the operations on delegated administrators need besides their own.
+_DELEGATING = {
+    "DeregisterOrganizationDelegatedAdmin": ("organizations:DeregisterDelegatedAdministrator",),
+    "RegisterOrganizationDelegatedAdmin": (
+        "organizations:RegisterDelegatedAdministrator",
+        "organizations:ListAWSServiceAccessForOrganization",
+    ),
+}
+#: And those that make a trail the organization's.
+_FOR_ORGANIZATION = ("organizations:DescribeOrganization", "organizations:ListAWSServiceAccessForOrganization")
 
 
 def demands(call: Call, engines: Engines) -> Sequence[Demand]:
@@ -28,9 +41,17 @@ def demands(call: Call, engines: Engines) -> Sequence[Demand]:
     if operation.name == "CreateTrail" and given.get("TagsList"):
         found += [Demand("cloudtrail:AddTags", each.resource) for each in found]
     role = given.get("CloudWatchLogsRoleArn")
-    if operation.name in _GIVING_ROLES and role:
+    if operation.name in _MAKING and role:
         found.append(Demand("iam:PassRole", role, context={"iam:passedtoservice": (model.PRINCIPAL,)}))
-    return found
+    return found + _of_organization(operation.name, given, _trail(reader, found[0].resource))
+
+
+def _of_organization(operation: str, given: Mapping[str, Any], trail: Trail | None) -> list[Demand]:
+    actions = _DELEGATING.get(operation, ())
+    if operation in _MAKING and given.get("IsOrganizationTrail") and not (trail and trail.organization):
+        actions = _FOR_ORGANIZATION
+    refusal = "InsufficientDependencyServiceAccessPermissionException"
+    return [Demand(action, "*", refusal=refusal) for action in actions]
 
 
 def _of_metric_data(call: Call, reader: Reader, trail: str | None) -> list[Demand]:
@@ -43,9 +64,13 @@ def _of_metric_data(call: Call, reader: Reader, trail: str | None) -> list[Deman
 
 
 def _tags(reader: Reader, arn: str) -> Mapping[str, tuple[str, ...]]:
+    trail = _trail(reader, arn)
+    return {} if trail is None else {f"aws:resourcetag/{key.lower()}": (value,) for key, value in trail.tags.items()}
+
+
+def _trail(reader: Reader, arn: str) -> Trail | None:
     try:
         account, region, name = names.parse_arn(arn)
     except ServiceError:
-        return {}
-    trail = reader.get(model.TRAILS, account, region, name)
-    return {} if trail is None else {f"aws:resourcetag/{key.lower()}": (value,) for key, value in trail.tags.items()}
+        return None
+    return reader.get(model.TRAILS, account, region, name)
