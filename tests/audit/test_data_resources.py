@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from skytrail.audit import data_resources
+from skytrail.audit import data_resources, partiql
 from skytrail.audit.classify import classify
 from skytrail.languages.event_selectors import Together, advanced, classic
 
@@ -36,6 +36,36 @@ CASES: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("sns", "Publish", {"TargetArn": TOPIC, "Message": "m"}, "AWS::SNS::Topic", TOPIC),
     ("sns", "Publish", {"TargetArn": ENDPOINT, "Message": "m"}, "AWS::SNS::PlatformEndpoint", ENDPOINT),
     ("dynamodb", "GetItem", {"TableName": "t1"}, "AWS::DynamoDB::Table", TABLE),
+    ("dynamodb", "Query", {"TableName": "t1", "IndexName": "i"}, "AWS::DynamoDB::Table", TABLE),
+    ("dynamodb", "Query", {"TableName": TABLE}, "AWS::DynamoDB::Table", TABLE),
+    ("dynamodb", "BatchGetItem", {"RequestItems": {"t0": {}, "t1": {}}}, "AWS::DynamoDB::Table", TABLE),
+    ("dynamodb", "BatchGetItem", {"RequestItems": {TABLE: {}}}, "AWS::DynamoDB::Table", TABLE),
+    ("dynamodb", "BatchWriteItem", {"RequestItems": {"t0": [], "t1": []}}, "AWS::DynamoDB::Table", TABLE),
+    ("dynamodb", "TransactGetItems", {"TransactItems": [{"Get": {"TableName": "t1"}}]}, "AWS::DynamoDB::Table", TABLE),
+    (
+        "dynamodb",
+        "TransactWriteItems",
+        {"TransactItems": [{"Put": {"TableName": "t0"}}, {"ConditionCheck": {"TableName": "t1"}}]},
+        "AWS::DynamoDB::Table",
+        TABLE,
+    ),
+    ("dynamodb", "ExecuteStatement", {"Statement": "SELECT * FROM t1"}, "AWS::DynamoDB::Table", TABLE),
+    (
+        "dynamodb",
+        "BatchExecuteStatement",
+        {"Statements": [{"Statement": "SELECT a FROM t0"}, {"Statement": 'UPDATE "t1" SET a = 1'}]},
+        "AWS::DynamoDB::Table",
+        TABLE,
+    ),
+    (
+        "dynamodb",
+        "ExecuteTransaction",
+        {"TransactStatements": [{"Statement": "INSERT INTO t1 VALUE {'a': 'b'}"}]},
+        "AWS::DynamoDB::Table",
+        TABLE,
+    ),
+    ("dynamodbstreams", "GetRecords", {"ShardIterator": f"{STREAM}|1|AAAA=="}, "AWS::DynamoDB::Stream", STREAM),
+    ("dynamodbstreams", "GetRecords", {"ShardIterator": f"{STREAM}|1|AAAA=="}, "AWS::DynamoDB::Table", TABLE),
     ("dynamodbstreams", "GetShardIterator", {"StreamArn": STREAM}, "AWS::DynamoDB::Stream", STREAM),
     ("dynamodbstreams", "GetShardIterator", {"StreamArn": STREAM}, "AWS::DynamoDB::Table", TABLE),
 ]
@@ -68,9 +98,38 @@ def test_classic_selectors_find_them_too() -> None:
         assert list(trail.select(record)) == ([0] if data_type in (S3, LAMBDA) else [])
 
 
+def test_a_batch_names_each_of_its_tables_once() -> None:
+    """As the DynamoDB guide's records of transactions and statements have them."""
+    steps = [{"Put": {"TableName": "t1"}}, {"Delete": {"TableName": "t1"}}, {"Update": {"TableName": "t2"}}]
+    found = recorded(call("dynamodb", "TransactWriteItems", {"TransactItems": steps}))["resources"]
+    table = {"accountId": ACCOUNT, "type": "AWS::DynamoDB::Table"}
+    assert found == [{**table, "ARN": TABLE}, {**table, "ARN": TABLE.replace("t1", "t2")}]
+
+
+@pytest.mark.parametrize(
+    ("statement", "tables"),
+    [
+        ("SELECT * FROM Music WHERE Artist = 'from x'", ["Music"]),
+        ('select "from" from "my.table"."an-index" where a = ?', ["my.table"]),
+        ("INSERT INTO Music VALUE {'into': 'it''s from x'}", ["Music"]),
+        ('  UPDATE "a""b" SET update = 1 RETURNING ALL OLD *', ['a"b']),
+        ("DELETE\nFROM -- the table\n Music", ["Music"]),
+        ("EXISTS(SELECT * FROM t1 WHERE a = 1)", ["t1"]),
+        ("SELECT 'unclosed FROM t1", []),
+        ('SELECT * FROM "unclosed', []),
+        ("SELECT * FROM", []),
+        ("", []),
+    ],
+)
+def test_tables_of_statements(statement: str, tables: list[str]) -> None:
+    assert list(partiql.tables(statement)) == tables
+
+
 @pytest.mark.parametrize(
     ("service", "operation", "given", "data_type"),
     [
+        ("dynamodb", "ExecuteStatement", {"Statement": "SELECT 1"}, "AWS::DynamoDB::Table"),
+        ("dynamodb", "BatchGetItem", {"RequestItems": {"arn:aws:sqs:eu-west-1:1:q": {}}}, "AWS::DynamoDB::Table"),
         ("sns", "Publish", {"PhoneNumber": "+491234567", "Message": "m"}, "AWS::SNS::Topic"),
         ("sns", "Publish", {"TopicArn": "arn:broken", "Message": "m"}, "AWS::SNS::Topic"),
         ("lambda", "Invoke", {"FunctionName": "no/function"}, LAMBDA),

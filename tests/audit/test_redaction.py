@@ -23,6 +23,8 @@ SERVICES = (
     "scheduler", "secretsmanager", "sns", "sqs", "ssm", "sts", "ec2",
 )  # fmt: skip
 MARK = "MARKER"
+#: What names a table of DynamoDB is no secret, although it stands among items that are.
+TABLES = frozenset({"TableArn", "TableName"})
 
 
 class Generated:
@@ -43,7 +45,7 @@ class Generated:
                 return [self.value(shape.member, secret=secret, depth=depth + 1) for _ in range(count)]
             case "map":
                 secret = secret or bool(shape.key.metadata.get("sensitive"))
-                key = self.text(secret=secret)
+                key = self.text(secret=secret and shape.key.name not in TABLES)
                 return {} if depth > 5 else {key: self.value(shape.value, secret=secret, depth=depth + 1)}
             case "timestamp":
                 return datetime(2026, 11, 20, tzinfo=UTC)
@@ -54,7 +56,7 @@ class Generated:
             case "integer" | "long" | "float" | "double":
                 return self.random.randint(0, 9)
             case _:
-                return self.text(secret=secret)
+                return self.text(secret=secret and shape.name not in TABLES)
 
     def members(self, shape: Shape, *, secret: bool, depth: int) -> dict[str, Any]:
         found = {}
