@@ -151,6 +151,30 @@ def test_a_trail_names_250_data_resources(trail: Trail) -> None:
     assert "250 data resources" in refused("InvalidEventSelectorsException", caught)
 
 
+@pytest.mark.parametrize(
+    ("data_type", "arn"),
+    [
+        ("AWS::CloudFront::KeyValueStore", "arn:aws:cloudfront:us-east-1:111122223333:key-value-store/store"),
+        ("AWS::CloudFront::KeyValueStore", "arn:aws:cloudfront::111122223333:key-value-store/store"),
+        ("AWS::DynamoDB::Stream", "arn:aws:dynamodb:us-east-1:111122223333:table/t/stream/2026-01-01T00:00:00.000"),
+        ("AWS::EC2::Snapshot", "arn:aws:ec2:us-east-1::snapshot/snap-1"),
+        ("AWS::IoTSiteWise::TimeSeries", "arn:aws:iotsitewise:us-east-1:111122223333:timeseries/series"),
+        ("AWS::RDS::DBCluster", "arn:aws:rds:us-east-1:111122223333:cluster/one"),
+        ("AWS::RDS::DBCluster", "arn:aws:rds:us-east-1:111122223333:cluster:one"),
+        ("AWS::S3::AccessPoint", "arn:aws:s3:us-east-1:111122223333:accesspoint/point/object/a/key"),
+        ("AWS::S3::Object", "arn:aws:s3:::bucket/"),
+        ("AWS::S3::Object", "arn:aws-cn:s3:::bucket/path/"),
+        ("AWS::S3Outposts::Object", "arn:aws:s3-outposts:us-east-1:111122223333:a/path"),
+        ("AWS::SSM::ManagedNode", "arn:aws:ec2:us-east-1:111122223333:instance/i-1"),
+        ("AWS::SWF::Domain", "arn:aws:swf:us-east-1:111122223333:domain/one"),
+        ("AWS::VerifiedPermissions::PolicyStore", "arn:aws:verifiedpermissions:us-east-1:111122223333:policy-store/a"),
+    ],
+)
+def test_whole_arns_have_the_forms_of_the_reference(data_type: str, arn: str) -> None:
+    assert data_types.is_arn_of(data_type, arn)
+    assert not data_types.is_arn_of(data_type, arn.partition("/")[0].rpartition(":")[0])
+
+
 def objects(values: int) -> dict[str, Any]:
     """Has two values besides."""
     return {

@@ -116,6 +116,17 @@ _FORMS = {
     "AWS::SNS::PlatformEndpoint": "sns:${Region}:${Account}:endpoint/${Platform}",
     "AWS::Kinesis::StreamConsumer": "kinesis:${Region}:${Account}:stream/${StreamName}/consumer/${ConsumerName}",
 }
+#: Forms that the CloudTrail API reference gives besides the service's own.
+_ALSO = {
+    "AWS::CloudFront::KeyValueStore": "cloudfront:${Region}:${Account}:key-value-store/${Name}",
+    "AWS::IoTSiteWise::TimeSeries": "iotsitewise:${Region}:${Account}:timeseries/${Id}",
+    "AWS::RDS::DBCluster": "rds:${Region}:${Account}:cluster/${Name}",
+    # All of a bucket: its calls that are about many objects.
+    "AWS::S3::Object": "s3:::${BucketName}/",
+    "AWS::S3Outposts::Object": "s3-outposts:${Region}:${Account}:${ObjectPath}",
+    "AWS::SWF::Domain": "swf:${Region}:${Account}:domain/${Name}",
+    "AWS::VerifiedPermissions::PolicyStore": "verifiedpermissions:${Region}:${Account}:policy-store/${Id}",
+}
 #: They have no ARNs, so that nothing can be asked of them.
 WITHOUT_ARNS = frozenset({"AWS::CloudWatch::Metric"})
 
@@ -141,6 +152,8 @@ def is_arn_of(data_type: str, value: str) -> bool:
 def _form(data_type: str) -> re.Pattern[str]:
     given = _FORMS.get(data_type)
     templates = (given,) if given is not None else _templates(data_type)
+    if templates and data_type in _ALSO:
+        templates = (*templates, _ALSO[data_type])
     return re.compile("|".join(map(_pattern, templates)) or r"arn:[^:]+:[a-z0-9-]+:[^:]*:[^:]*:.+", re.DOTALL)
 
 
