@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from .gateway.authorize import authorize
 from .gateway.metrics import Metrics
 from .gateway.upstreams import Relay, Target, Upstreams, withdraw
 from .identity.authority import Authority
+from .identity.demands import Demand
 from .identity.principals import Identity
 from .services.engines import Engines
 from .storage.store import Transaction
@@ -86,10 +88,10 @@ class Pipeline:
                 if upstream is None:
                     self._validate(call)
                 demands = services.demands(call, self.engines)
-                call.resource_region = next((each.region for each in demands or () if each.region), "")
+                owner = _place(call, demands or ())
                 if upstream is None or not call.needs_policy:
                     authorize(call, self.authority, demands)
-                call.owner = next((each.account for each in demands or () if each.account != call.account), "")
+                call.owner = owner
                 outcome = await (self._dispatch(call) if upstream is None else self._forward(call, upstream))
             except ServiceError as error:
                 call.error = error
@@ -217,7 +219,7 @@ class Pipeline:
 
     def _write(self, transaction: Transaction, call: Call) -> None:
         now, ids = self.engines.clock.time(), self.engines.ids
-        if call.owner and call.error is None:
+        if call.owner and (call.error is None or _concerns_bucket(call, call.owner)):
             call.shared_event_id = ids.uuid()
             self._append(transaction, call, audit_record.build_for_owner(call, now, ids.uuid()))
         self._append(transaction, call, audit_record.build(call, now))
@@ -243,6 +245,22 @@ def _data_type(call: Call) -> str | None:
         return None
     classification = classify(call.route.service.name, call.route.operation)
     return classification.data_type if classification.category == "Data" else None
+
+
+def _place(call: Call, demands: Sequence[Demand]) -> str:
+    """Whose, and in which Region, the call's resource is. A bucket's owner is told at once, of what is refused too; of
+    other things only what is let through, so the account is returned."""
+    call.resource_region = call.resource_region or next((each.region for each in demands if each.region), "")
+    accounts = (call.resource_account, *(each.account for each in demands))
+    owner = next((account for account in accounts if account and account != call.account), "")
+    if _concerns_bucket(call, owner):
+        call.owner = owner
+    return owner
+
+
+def _concerns_bucket(call: Call, owner: str) -> bool:
+    """Whether it is a data event of the owner's bucket: the owner has the record of an error too."""
+    return owner == call.resource_account and _data_type(call) is not None
 
 
 def _fail(call: Call, error: ServiceError) -> None:

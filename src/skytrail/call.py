@@ -52,6 +52,8 @@ class Call:
     response: Response | None = None
     #: The Region of the resource that the call is about, where it is not that of the call.
     resource_region: str = ""
+    #: The account of the bucket that the call is about, whether the call is allowed or not.
+    resource_account: str = ""
     #: Another account whose resource the call is about: it gets a record of its own, by the id that both share.
     owner: str = ""
     shared_event_id: str = ""

@@ -39,7 +39,7 @@ def build(call: Call, now: float) -> bytes:
 def build_for_owner(call: Call, now: float, event_id: str) -> bytes:
     """The record of the account that owns what a call from another account was about."""
     for size in (PARAMETERS, PARAMETERS // 12, 0):
-        record = _record(call, now, size)
+        record = _record(call, now, size, for_owner=True)
         record |= {"userIdentity": stranger(call.identity), "eventID": event_id, "recipientAccountId": call.owner}
         encoded = encode(record)
         if len(encoded) <= RECORD:
@@ -47,7 +47,7 @@ def build_for_owner(call: Call, now: float, event_id: str) -> bytes:
     return encoded
 
 
-def _record(call: Call, now: float, room: int) -> dict[str, Any]:
+def _record(call: Call, now: float, room: int, *, for_owner: bool = False) -> dict[str, Any]:
     """The record, with at most `room` bytes for the parameters and for the answer; 0 leaves out all that may be."""
     route = call.route
     known = plan(route.service, route.operation) if route is not None else None
@@ -82,6 +82,8 @@ def _record(call: Call, now: float, room: int) -> dict[str, Any]:
     record["eventID"] = call.event_id
     record["readOnly"] = known is not None and known.classification.read_only
     resources = _resources(call, known, room)
+    if record.get("errorCode") == "AccessDenied" and not for_owner:
+        resources = _without_owner(call, resources)
     if resources:
         record["resources"] = resources
     record["eventType"] = "AwsApiCall"
@@ -233,10 +235,18 @@ def _resources(call: Call, known: Plan | None, room: int) -> list[dict[str, str]
         region = _region(call, known)
         found += [
             entry
-            for entry in known.resources(call.input, answered, region, call.account)
+            for entry in known.resources(call.input, answered, region, call.resource_account or call.account)
             if entry.get("ARN") not in arns or "ARNPrefix" in entry
         ]
     return found[: MOST if room == PARAMETERS else 10]
+
+
+def _without_owner(call: Call, resources: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Who may not use another account's bucket is not told whose it is."""
+    owner = call.resource_account
+    if owner in ("", call.account):
+        return resources
+    return [{**entry, "accountId": ""} if entry.get("accountId") == owner else entry for entry in resources]
 
 
 def _tls(call: Call, record: dict[str, Any]) -> None:

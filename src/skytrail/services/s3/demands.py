@@ -122,6 +122,8 @@ def demands(call: Call, engines: Engines) -> Sequence[Demand] | None:
     asker = _Asker(call, engines, given["Bucket"])
     if operation == "CreateBucket":
         return _creating(asker, given)
+    if asker.bucket is not None:
+        call.resource_account, call.resource_region = asker.bucket.account, asker.bucket.region
     if operation == "DeleteObjects":
         return []  # a key that may not be deleted is refused by itself, in the answer: see `of_deletion`
     key = given.get("Key")
