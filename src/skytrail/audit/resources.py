@@ -45,12 +45,11 @@ class _Template:
     pattern: re.Pattern[str]
 
     def fill(self, given: Mapping[str, Any], region: str, account: str) -> Iterable[str]:
-        prefix = self._prefix(region, account)
         if len(self.members) == 1:
             for name in self.members[0]:
                 value = given.get(name)
                 for one in value if isinstance(value, list) else (value,):
-                    arn = self._whole(one) or self._one(one, prefix)
+                    arn = self._whole(one) or self._one(one, region, account)
                     if arn:
                         yield arn
                 if value:
@@ -59,7 +58,7 @@ class _Template:
         values = [self._first(given, names) for names in self.members]
         if all(values):
             filled = zip(self.pieces, (*values, ""), strict=True)
-            yield prefix + "".join(piece + (value or "") for piece, value in filled)
+            yield self._prefix(region, account) + "".join(piece + (value or "") for piece, value in filled)
 
     def _prefix(self, region: str, account: str) -> str:
         regional, accounted = (
@@ -73,16 +72,22 @@ class _Template:
             return value if self.pattern.fullmatch(value) else None
         return None
 
-    def _one(self, value: Any, prefix: str) -> str | None:
+    def _one(self, value: Any, region: str, account: str) -> str | None:
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST or value.startswith("arn:"):
             return None
-        name: str = value.rstrip("/").rpartition("/")[2] if "://" in value else value
+        name: str = value
+        if "://" in value:
+            place, _, name = value.rstrip("/").rpartition("/")
+            owner = place.rpartition("/")[2]
+            if self.service == "sqs" and arns.is_account(owner):
+                # A queue's URL ends with its account and its name.
+                account = owner
         before, after = self.pieces
         if name.startswith("alias/") and before != "alias/":
             return None
         if before.endswith("/"):
             name = name.lstrip("/")
-        return prefix + before + name.removeprefix(before or "\0") + after
+        return self._prefix(region, account) + before + name.removeprefix(before or "\0") + after
 
     @staticmethod
     def _first(given: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
