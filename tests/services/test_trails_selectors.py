@@ -145,10 +145,14 @@ def test_a_trail_names_250_data_resources(trail: Trail) -> None:
     assert [len(each["DataResources"][0]["Values"]) for each in answer["EventSelectors"]] == [200, 50]
     with pytest.raises(ClientError) as caught:
         trail.put(EventSelectors=[*most, {"DataResources": data_resources(1)}])
-    assert "250 data resources" in refused("InvalidEventSelectorsException", caught)
+    assert "Specify a valid number of DataResources.Values (0 to 250) for all your selectors." in refused(
+        "InvalidEventSelectorsException", caught
+    )
     with pytest.raises(ClientError) as caught:
         trail.put(EventSelectors=[{"DataResources": all_of_type * 251}])
-    assert "250 data resources" in refused("InvalidEventSelectorsException", caught)
+    assert "Specify a valid number of DataResources.Values (0 to 250) for all your selectors." in refused(
+        "InvalidEventSelectorsException", caught
+    )
 
 
 @pytest.mark.parametrize(

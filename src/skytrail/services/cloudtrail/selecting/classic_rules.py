@@ -41,9 +41,13 @@ def invalid(message: str) -> ServiceError:
     return ServiceError("InvalidEventSelectorsException", message)
 
 
+def wrong_number() -> ServiceError:
+    return invalid(f"Specify a valid number of selectors (1 to {MOST}) for your trail.")
+
+
 def filled(selectors: Sequence[EventSelectorOutputTypeDef]) -> list[dict[str, Any]]:
     if len(selectors) > MOST:
-        raise invalid(f"A trail can have up to {MOST} event selectors; {len(selectors)} were given.")
+        raise wrong_number()
     made = [_filled(selector) for selector in selectors]
     named, all_of_type = 0, 0
     for selector in made:
@@ -52,7 +56,7 @@ def filled(selectors: Sequence[EventSelectorOutputTypeDef]) -> list[dict[str, An
             all_of_type += general
             named += len(resource["Values"]) - general
     if max(named, all_of_type) > MOST_RESOURCES:
-        raise invalid(f"A trail can have up to {MOST_RESOURCES} data resources over all of its event selectors.")
+        raise invalid(f"Specify a valid number of DataResources.Values (0 to {MOST_RESOURCES}) for all your selectors.")
     return made
 
 

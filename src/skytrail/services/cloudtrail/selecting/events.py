@@ -57,7 +57,8 @@ def _given(
         return None, advanced_rules.filled(advanced)
     if classic:
         return classic_rules.filled(classic), None
-    raise classic_rules.invalid("At least one event selector or advanced event selector must be given.")
+    # An empty list takes nothing away: selectors that are to go are replaced by the default one.
+    raise classic_rules.wrong_number()
 
 
 def _answer(trail: Trail) -> dict[str, Any]:
