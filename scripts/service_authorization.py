@@ -88,12 +88,19 @@ SERVICES = {"lambda": "Lambda", "logs": "Logs", "scheduler": "Scheduler", "sts":
 
 #: Types whose CloudFormation name is not the reference's name in other letters; None: CloudTrail names no such type.
 TYPES = {
+    "AWS::CognitoIdentity::Identitypool": "AWS::Cognito::IdentityPool",
     "AWS::Events::RuleOnCustomEventBus": "AWS::Events::Rule",
     "AWS::Events::RuleOnDefaultEventBus": "AWS::Events::Rule",
+    "AWS::Firehose::Deliverystream": "AWS::KinesisFirehose::DeliveryStream",
     "AWS::IAM::Mfa": "AWS::IAM::VirtualMFADevice",
     "AWS::IAM::SmsMfa": None,
+    "AWS::KendraRanking::RescoreExecutionPlan": "AWS::KendraRanking::ExecutionPlan",
+    "AWS::Kinesis::Consumer": "AWS::Kinesis::StreamConsumer",
+    "AWS::KinesisVideo::Channel": "AWS::KinesisVideo::SignalingChannel",
     "AWS::Lambda::FunctionAlias": "AWS::Lambda::Alias",
     "AWS::Lambda::FunctionVersion": "AWS::Lambda::Version",
+    "AWS::PaymentCryptographyData::Alias": "AWS::PaymentCryptography::Alias",
+    "AWS::PaymentCryptographyData::Key": "AWS::PaymentCryptography::Key",
     "AWS::RDS::Cluster": "AWS::RDS::DBCluster",
     "AWS::RDS::ClusterSnapshot": "AWS::RDS::DBClusterSnapshot",
     "AWS::RDS::Db": "AWS::RDS::DBInstance",
@@ -104,6 +111,13 @@ TYPES = {
     "AWS::RDS::Snapshot": "AWS::RDS::DBSnapshot",
     "AWS::RDS::Subgrp": "AWS::RDS::DBSubnetGroup",
     "AWS::S3::Accesspointobject": None,
+    "AWS::SES::Identity": "AWS::SES::EmailIdentity",
+    "AWS::TimestreamQuery::Database": "AWS::Timestream::Database",
+    "AWS::TimestreamQuery::ScheduledQuery": "AWS::Timestream::ScheduledQuery",
+    "AWS::TimestreamQuery::Table": "AWS::Timestream::Table",
+    "AWS::TimestreamWrite::Database": "AWS::Timestream::Database",
+    "AWS::TimestreamWrite::ScheduledQuery": "AWS::Timestream::ScheduledQuery",
+    "AWS::TimestreamWrite::Table": "AWS::Timestream::Table",
 }
 
 READS = {"Read", "List"}

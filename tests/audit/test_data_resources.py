@@ -17,6 +17,7 @@ TOPIC = f"arn:aws:sns:eu-west-1:{ACCOUNT}:news"
 ENDPOINT = f"arn:aws:sns:eu-west-1:{ACCOUNT}:endpoint/GCM/app/1"
 FUNCTION = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:job"
 TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/t1"
+CONSUMER = f"arn:aws:kinesis:eu-west-1:{ACCOUNT}:stream/s/consumer/c:1700000000"
 STREAM = f"{TABLE}/stream/2026-01-01T00:00:00.000"
 
 S3, LAMBDA, SQS = "AWS::S3::Object", "AWS::Lambda::Function", "AWS::SQS::Queue"
@@ -50,6 +51,28 @@ CASES: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("sns", "Publish", {"TargetArn": TOPIC, "Message": "m"}, "AWS::SNS::Topic", TOPIC),
     ("sns", "Publish", {"TargetArn": ENDPOINT, "Message": "m"}, "AWS::SNS::PlatformEndpoint", ENDPOINT),
     ("dynamodb", "GetItem", {"TableName": "t1"}, "AWS::DynamoDB::Table", TABLE),
+    (
+        "firehose",
+        "PutRecord",
+        {"DeliveryStreamName": "d", "Record": {}},
+        "AWS::KinesisFirehose::DeliveryStream",
+        f"arn:aws:firehose:eu-west-1:{ACCOUNT}:deliverystream/d",
+    ),
+    ("kinesis", "SubscribeToShard", {"ConsumerARN": CONSUMER}, "AWS::Kinesis::StreamConsumer", CONSUMER),
+    (
+        "timestream-write",
+        "WriteRecords",
+        {"DatabaseName": "d", "TableName": "t", "Records": []},
+        "AWS::Timestream::Table",
+        f"arn:aws:timestream:eu-west-1:{ACCOUNT}:database/d/table/t",
+    ),
+    (
+        "cognito-identity",
+        "GetId",
+        {"IdentityPoolId": "eu-west-1:pool"},
+        "AWS::Cognito::IdentityPool",
+        f"arn:aws:cognito-identity:eu-west-1:{ACCOUNT}:identitypool/eu-west-1:pool",
+    ),
     ("dynamodb", "Query", {"TableName": "t1", "IndexName": "i"}, "AWS::DynamoDB::Table", TABLE),
     ("dynamodb", "Query", {"TableName": TABLE}, "AWS::DynamoDB::Table", TABLE),
     ("dynamodb", "BatchGetItem", {"RequestItems": {"t0": {}, "t1": {}}}, "AWS::DynamoDB::Table", TABLE),
