@@ -62,8 +62,9 @@ def verify(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="s3://BUCKET[/PREFIX]; or a directory that `aws s3 sync` made of one, "
-            "as s3://BUCKET[/PREFIX]=DIRECTORY where it is not the one that most digests say.",
+            # Help texts are rich's markup: a bracket that is meant is escaped.
+            help=r"s3://BUCKET\[/PREFIX]; or a directory that `aws s3 sync` made of one, "
+            r"as s3://BUCKET\[/PREFIX]=DIRECTORY where it is not the one that most digests say.",
             show_default=False,
         ),
     ],
