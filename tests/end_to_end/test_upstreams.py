@@ -196,6 +196,24 @@ def test_what_nobody_implements_is_still_an_error_of_ours(moto: Server) -> None:
         assert json.load(error)["__type"].endswith("UnknownOperationException")
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "why"),
+    [
+        ("cloudtrail", "create_event_data_store", {"Name": "store"}, "The create_event_data_store action"),
+        ("workmail", "list_organizations", {}, "there is no such service"),
+    ],
+)
+def test_what_moto_does_not_implement_is_an_error_that_is_not_tried_again(
+    service: str, operation: str, parameters: dict[str, Any], why: str, moto: Server
+) -> None:
+    with pytest.raises(ClientError) as raised:
+        getattr(client(moto, service), operation)(**parameters)
+    error, metadata = raised.value.response["Error"], raised.value.response["ResponseMetadata"]
+    assert (error["Code"], metadata["HTTPStatusCode"]) == ("NotImplemented", 501)
+    assert error["Message"].startswith(f"The upstream moto does not implement this: {why}")
+    assert found(moto, raised.value.response)["errorCode"] == "NotImplemented"
+
+
 def test_a_reset_empties_moto_too() -> None:
     with Server(arguments=["--upstream", "ssm=moto"]) as server:
         skytrail = Skytrail(server.endpoint)

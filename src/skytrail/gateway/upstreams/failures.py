@@ -25,6 +25,12 @@ def unreadable(target: Target, reason: object, *, write: bool) -> ServiceError:
     return ServiceError("BadGateway", f"{text}{_UNKNOWN if write else ''}", status=502)
 
 
+def lacking(target: Target, reason: object) -> ServiceError:
+    """To try again would not help, so it is none of the errors after which clients do."""
+    text = f"The upstream {target} does not implement this: {reason}."
+    return ServiceError("NotImplemented", text, status=501)
+
+
 def late(target: Target, seconds: float, *, write: bool) -> ServiceError:
     text = f"The upstream {target} did not answer within {seconds:g} seconds.{_UNKNOWN if write else ''}"
     return ServiceError("GatewayTimeout", text, status=504)

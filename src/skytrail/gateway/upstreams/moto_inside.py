@@ -93,6 +93,8 @@ class InProcess:
                 close = getattr(pieces, "close", None)
                 if close is not None:
                     close()
+        except NotImplementedError as error:
+            raise failures.lacking(self._target, error) from error
         except Exception as error:
             _log.exception("moto failed inside")
             raise failures.broken(self._target, f"{type(error).__name__} inside it", write=write) from error
@@ -104,7 +106,15 @@ class InProcess:
             if self._application is None:
                 # An optional extra, and slow to import.
                 server: Any = importlib.import_module("moto.server")
-                self._application = server.DomainDispatcherApplication(server.create_backend_app)
+
+                def create(service: str | None) -> Application:
+                    """moto asks for None where it knows no such service."""
+                    if service is None:
+                        raise NotImplementedError("there is no such service")
+                    application: Application = server.create_backend_app(service)
+                    return application
+
+                self._application = server.DomainDispatcherApplication(create)
             assert self._application is not None
             return self._application
 
