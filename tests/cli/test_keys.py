@@ -131,3 +131,10 @@ def test_only_create_makes_a_data_directory(command: list[str], tmp_path: Path) 
     assert isinstance(result.exception, SkytrailError)
     assert str(result.exception) == f"there is no data directory at {missing}: name it with --data"
     assert not missing.exists()
+
+
+def test_a_data_directory_that_is_made_is_told(tmp_path: Path) -> None:
+    """The server may run on another one."""
+    new = tmp_path / "new"
+    told = [CliRunner().invoke(keys.app, ["create", "--data", str(new)]).stderr for _ in range(2)]
+    assert told == [f"No server runs on {new}, which is made now: is another --data meant?\n", ""]

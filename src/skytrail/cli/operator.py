@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import http.client
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,11 +58,11 @@ def stream(settings: Settings, path: str, body: bytes, *, endpoint_url: str | No
             if response.status != 200:
                 reason = response.read(4096).decode(errors="replace").strip()
                 if response.status == 403 and "open mode only" in reason:
-                    raise SkytrailError("this server is in enforced mode: run lookup on its machine with --data")
+                    raise SkytrailError("this server is in enforced mode: ask it on its machine, with --data")
                 raise SkytrailError(f"the server refuses {path}: {response.status} {reason}")
             yield from response
         except (OSError, http.client.HTTPException) as error:
-            raise SkytrailError(f"the server at {connection.host} does not answer: {error}") from error
+            raise SkytrailError(f"the server at {_name(connection)} does not answer: {error}") from error
 
 
 def served(settings: Settings) -> bool:
@@ -104,8 +105,11 @@ class _InProcess:
     def _start(self) -> Skytrail:
         if self._skytrail is None:
             data = self._settings.data_directory
-            if not self._create and not data.expanduser().exists():
+            is_new = not data.expanduser().exists()
+            if is_new and not self._create:
                 raise SkytrailError(f"there is no data directory at {data}: name it with --data")
+            if is_new:
+                print(f"No server runs on {data}, which is made now: is another --data meant?", file=sys.stderr)
             from ..server import Skytrail  # noqa: PLC0415 - only when no server runs
 
             try:
@@ -136,6 +140,10 @@ class _Connection(http.client.HTTPConnection):
         self.close()
 
 
+def _name(connection: _Connection) -> str:
+    return connection.host if isinstance(connection, _SocketConnection) else f"{connection.host}:{connection.port}"
+
+
 class _SocketConnection(_Connection):
     def __init__(self, path: Path) -> None:
         super().__init__("localhost")
@@ -154,7 +162,7 @@ def _connection(data: Path, endpoint_url: str | None) -> _Connection | None:
     if endpoint_url:
         parts = urlsplit(endpoint_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SkytrailError(f"not an endpoint: {endpoint_url}")
+            raise SkytrailError(f"not an endpoint: {endpoint_url} (it is a URL, such as http://127.0.0.1:4566)")
         kind = _TlsConnection if parts.scheme == "https" else _Connection
         return kind(parts.hostname, parts.port)
     connection = _SocketConnection(socket_path(data, "control.sock"))
