@@ -109,6 +109,21 @@ def test_a_proper_signature(enforced: House, user: str, service: str, expires: i
     assert (call.account, call.region) == (ACCOUNT, "eu-west-1")
 
 
+@pytest.mark.parametrize(("region", "recorded"), [("eu-west-1", "eu-west-1"), ("mars-north-1", "us-east-1")])
+def test_a_region_of_ones_own_making_is_for_proved_callers(enforced: House, region: str, recorded: str) -> None:
+    key, secret = enforced.key()
+    proved = enforced.call(request=signed(NOW, region=region, access_key=key.id, secret=secret))
+    assert enforced.authenticate(proved).region == region
+    for access_key in (key.id, UNKNOWN):
+        call = enforced.call(request=signed(NOW, region=region, access_key=access_key, secret="wrong"))
+        refused(enforced, call)
+        assert call.region == recorded
+    anonymous = enforced.call(
+        "sns", "Publish", request=Request("POST", "/", "", {"host": f"sns.{region}.amazonaws.com"})
+    )
+    assert enforced.authenticate(anonymous).region == recorded
+
+
 def failures(house: House) -> dict[str, tuple[dict[str, Any], tuple[str, int], tuple[str, int]]]:
     """Name -> how it is signed, the error of most services, the error of S3."""
     key, secret = house.key("alice")

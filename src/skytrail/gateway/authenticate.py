@@ -41,6 +41,10 @@ def authenticate(call: Call, authority: Authority) -> None:
     signature: Signature | None = None
     known: KnownKey | None = None
     call.region = _named_region(call.request) or server.region
+    if authority.enforced and not call.source.operator and call.region not in arns.regions():
+        # A Region of one's own making is its proved callers' alone: the record of a refused call, whoever sent it,
+        # would begin a log, a key pair and a chain of digests there.
+        call.region = server.region
     version_2 = service == "s3" and sigv2.carried(call.request)
     if call.source.operator or not authority.enforced:
         call.identity = _trusted(call, authority)
@@ -51,8 +55,8 @@ def authenticate(call: Call, authority: Authority) -> None:
         if signature is None:
             call.identity = _anonymous(call)
         else:
-            call.region = signature.region
             known = _prove(call, signature, service, authority)
+            call.region = signature.region
     if known is not None:
         call.identity = known.identity
         authority.note_use(known, service, call.region)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 from botocore.loaders import Loader
 
@@ -21,10 +22,21 @@ class Arn:
         return f"arn:{self.partition}:{self.service}:{self.region}:{self.account}:{self.resource}"
 
 
+def _data() -> list[dict[str, Any]]:
+    loader = Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    found: list[dict[str, Any]] = loader.load_data("partitions")["partitions"]
+    return found
+
+
 @cache
 def _partitions() -> list[tuple[str, re.Pattern[str]]]:
-    loader = Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return [(found["id"], re.compile(found["regionRegex"])) for found in loader.load_data("partitions")["partitions"]]
+    return [(found["id"], re.compile(found["regionRegex"])) for found in _data()]
+
+
+@cache
+def regions() -> frozenset[str]:
+    """All of AWS's."""
+    return frozenset(name for partition in _data() for name in partition["regions"])
 
 
 @lru_cache(maxsize=256)

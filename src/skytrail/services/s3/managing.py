@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...call import Call, Change
 from ...errors import ServiceError
 from ...storage.store import Transaction
+from ...wire import arns
 from .. import tokens
 from ..engines import Engines
 from . import acls, buckets, naming
@@ -159,7 +160,7 @@ def list_buckets(call: Call, request: ListBucketsRequestTypeDef, engines: Engine
         raise invalid_argument(
             f"Argument max-buckets must be an integer between 1 and {_PAGE}", "max-buckets", str(limit)
         )
-    if region is not None and region not in naming.regions():
+    if region is not None and region not in arns.regions():
         raise invalid_argument(f"Argument value {region} is not a valid AWS Region", "bucket-region", region)
     listing = ["ListBuckets", call.account, prefix, region]
     after = ""

@@ -1,13 +1,10 @@
-"""Names of buckets, Regions that a bucket can be in, tags."""
+"""Names of buckets, tags."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any
-
-from botocore.loaders import Loader
 
 from ...errors import ServiceError
 
@@ -32,15 +29,6 @@ def check(name: str) -> None:
         raise ServiceError(
             "InvalidBucketName", "The specified bucket is not valid.", status=400, members={"BucketName": name}
         )
-
-
-@cache
-def regions() -> frozenset[str]:
-    """All of AWS's."""
-    loader = Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return frozenset(
-        name for partition in loader.load_data("partitions")["partitions"] for name in partition["regions"]
-    )
 
 
 def tags(given: Iterable[Mapping[str, Any]], most: int = 50) -> dict[str, str]:
