@@ -112,3 +112,20 @@ def test_secret_keys_of_maps() -> None:
     attributes = {"Policy": "p", "PlatformCredential": "topsecret"}
     found = json.loads(record.build(call("sns", "CreatePlatformApplication", {"Attributes": attributes}), NOW))
     assert found["requestParameters"]["attributes"] == {"Policy": "p", "PlatformCredential": HIDDEN}
+
+
+def test_codes_of_an_mfa_device() -> None:
+    given_ = {"SerialNumber": "arn:aws:iam::123456789012:mfa/phone", "TokenCode": "123456"}
+    error = ServiceError("AccessDenied", "MultiFactorAuthentication failed with invalid one time pass code 123456.")
+    found = json.loads(record.build(call("sts", "GetSessionToken", given_, error=error), NOW))
+    assert found["requestParameters"]["tokenCode"] == HIDDEN
+    assert "123456." not in found["errorMessage"]
+
+
+def test_grants_are_told_by_their_id() -> None:
+    """Who holds a grant's token may use the grant; AWS's records of CreateGrant have the id only."""
+    answered = {"GrantId": "f020", "GrantToken": "topsecret"}
+    made = json.loads(record.build(call("kms", "CreateGrant", {"GrantTokens": ["topsecret"]}, answered), NOW))
+    assert made["responseElements"] == {"grantId": "f020"}
+    retired = json.loads(record.build(call("kms", "RetireGrant", {"GrantToken": "topsecret"}), NOW))
+    assert "topsecret" not in json.dumps([made, retired])
