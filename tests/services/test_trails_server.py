@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -103,6 +104,25 @@ def test_what_is_not_there(home: Home) -> None:
         ct.describe_trails(trailNameList=["a--b"])
     with refused("CloudTrailARNInvalidException"):
         ct.describe_trails(trailNameList=["arn:aws:cloudtrail:none"])
+
+
+def test_a_trail_is_read_once_however_often_it_is_named(home: Home) -> None:
+    """A large trail, named many times, does not keep the server from others."""
+    ct, bucket = home.trails(), home.open_bucket()
+    arn = ct.create_trail(Name="large", S3BucketName=bucket)["TrailARN"]
+    objects = [f"arn:aws:s3:::bucket-{number}/{'x' * 1900}" for number in range(400)]
+    fields = [
+        {"Field": "eventCategory", "Equals": ["Data"]},
+        {"Field": "resources.type", "Equals": ["AWS::S3::Object"]},
+        {"Field": "resources.ARN", "StartsWith": objects},
+    ]
+    ct.put_event_selectors(TrailName="large", AdvancedEventSelectors=[{"FieldSelectors": fields}])
+    begun = time.perf_counter()
+    found = ct.describe_trails(trailNameList=["none", *(["large", arn] * 10_000)])["trailList"]
+    assert [trail["Name"] for trail in found] == ["large"]
+    # Read for each name it would take half a minute.
+    assert time.perf_counter() - begun < 5
+    ct.delete_trail(Name="large")
 
 
 def test_accounts_do_not_see_each_others(server: Server, home: Home) -> None:

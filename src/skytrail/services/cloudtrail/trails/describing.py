@@ -66,19 +66,12 @@ def describe_trails(call: Call, request: DescribeTrailsRequestTypeDef, engines: 
     """What is named and not there is left out."""
     wanted = request.get("trailNameList")
     if wanted:
-        found = [trail for name in wanted if (trail := _named(call, engines, name)) is not None]
-        return {"trailList": [_shown(trail) for trail in {trail.arn: trail for trail in found}.values()]}
+        # Each trail is read once, however many names there are.
+        seen = {(trail.account, trail.region, trail.name): trail for trail in _visible(call, engines)}
+        places = dict.fromkeys(finding.place(call, name) for name in dict.fromkeys(wanted))
+        return {"trailList": [_shown(seen[place]) for place in places if place in seen]}
     shadows = request.get("includeShadowTrails", True)
     return {"trailList": [_shown(trail) for trail in _here(call, engines, shadows=shadows)]}
-
-
-def _named(call: Call, engines: Engines, name: str) -> Trail | None:
-    try:
-        return finding.find(call, engines, name)
-    except ServiceError as error:
-        if error.code != "TrailNotFoundException":
-            raise
-        return None
 
 
 def _here(call: Call, engines: Engines, *, shadows: bool) -> Iterator[Trail]:

@@ -17,17 +17,22 @@ def find(call: Call, engines: Engines, name: str, *, told_as_given: bool = False
     """The trail for a call that reads. A name is that of one of the account's own trails whose home this Region is; an
     ARN finds shadow trails and the organization's ones too. Where there is none, AWS tells of the ARN that a name
     stands for, or of the name as it was given."""
+    found = engines.store.read.get(TRAILS, *place(call, name))
     if not names.is_arn(name):
-        names.check(name)
-        found = engines.store.read.get(TRAILS, call.account, call.region, name)
         if found is None:
             raise unknown(call, name if told_as_given else model.arn(call.account, call.region, name))
         return found
-    account, region, trail_name = names.parse_arn(name)
-    found = engines.store.read.get(TRAILS, account, region, trail_name)
     if found is None or not seen_by(found, call, engines.settings.organization):
         raise unknown(call, name)
     return found
+
+
+def place(call: Call, name: str) -> tuple[str, str, str]:
+    """Account, home Region and name of the trail that a call which reads means."""
+    if names.is_arn(name):
+        return names.parse_arn(name)
+    names.check(name)
+    return call.account, call.region, name
 
 
 def own(call: Call, engines: Engines, name: str) -> Trail:
