@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,21 +27,26 @@ def house(server: Server) -> Skytrail:
     return Skytrail(server.endpoint, account=ACCOUNT, region=REGION)
 
 
-def trail(server: Server) -> str:
-    """A trail of the account that logs data events too, with all Insights."""
-    s3, cloudtrail = house(server).client("s3"), house(server).client("cloudtrail")
-    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+def make_bucket(s3: Any, name: str) -> None:
+    """One that CloudTrail may write to."""
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
     statements = [
         {
             "Effect": "Allow",
             "Principal": {"Service": "cloudtrail.amazonaws.com"},
             "Action": action,
-            "Resource": f"arn:aws:s3:::{BUCKET}{resource}",
+            "Resource": f"arn:aws:s3:::{name}{resource}",
         }
         for action, resource in (("s3:GetBucketAcl", ""), ("s3:PutObject", "/*"))
     ]
     policy = {"Version": "2012-10-17", "Statement": statements}
-    s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+
+
+def trail(server: Server) -> str:
+    """A trail of the account that logs data events too, with all Insights."""
+    s3, cloudtrail = house(server).client("s3"), house(server).client("cloudtrail")
+    make_bucket(s3, BUCKET)
     arn = cloudtrail.create_trail(Name="watched", S3BucketName=BUCKET)["TrailARN"]
     cloudtrail.put_event_selectors(
         TrailName="watched",
@@ -150,3 +156,32 @@ def test_a_burst_over_a_restart(server: Server) -> None:
     # A week at once: what happens in it is found at its own time.
     clock.advance(timedelta(days=7))
     assert len(of(insights(server), "DisableKey")) == 4
+
+
+def test_what_passes_at_once_is_delivered_in_its_time(server: Server) -> None:
+    """An insight of the first minute of a driven hour is in a file of that minute, and in the hour's digest."""
+    other = Skytrail(server.endpoint, account="210987654321", region=REGION)
+    clock, s3, cloudtrail, kms = other.clock, other.client("s3"), other.client("cloudtrail"), other.client("kms")
+    clock.freeze(BEGIN + timedelta(days=30))
+    make_bucket(s3, "driven")
+    cloudtrail.create_trail(Name="driven", S3BucketName="driven", EnableLogFileValidation=True)
+    cloudtrail.put_insight_selectors(TrailName="driven", InsightSelectors=[{"InsightType": "ApiCallRateInsight"}])
+    cloudtrail.start_logging(Name="driven")
+    clock.advance(900)
+    for _ in range(40):
+        with pytest.raises(ClientError):
+            kms.disable_key(KeyId="11111111-1111-1111-1111-111111111111")
+    clock.advance(3600)
+    keys = [found["Key"] for found in s3.list_objects_v2(Bucket="driven")["Contents"]]
+    files = [key for key in keys if "/CloudTrail-Insight/" in key]
+    made = sorted(key.rsplit("_", 2)[1] for key in files)
+    first = (BEGIN + timedelta(days=30, minutes=15)).replace(second=0)
+    # A minute after its calls the Start is written, ten minutes later the End; each file follows within a minute.
+    assert [(datetime.strptime(each, "%Y%m%dT%H%MZ").replace(tzinfo=UTC) - first).total_seconds() // 60
+            for each in made] == [1, 11]  # fmt: skip
+    digests = [
+        json.loads(gzip.decompress(s3.get_object(Bucket="driven", Key=key)["Body"].read()))
+        for key in keys
+        if "/CloudTrail-Digest/" in key
+    ]
+    assert {log["s3Object"] for digest in digests for log in digest["logFiles"]} >= set(files)

@@ -6,6 +6,7 @@ import logging
 
 from ....errors import StorageError
 from ...engines import Engines
+from .driven import Driven
 from .judging import Judge
 from .listing import list_insights_data
 from .method import DAY
@@ -21,7 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 def start(engines: Engines) -> None:
-    engines.clock.every(60, Judge(engines).run, upkeep=True)
+    judge = Judge(engines)
+    engines.clock.every(60, judge.run, upkeep=True)
+    engines.clock.settle_with(Driven(engines, judge).settle)
 
     async def expire() -> None:
         try:

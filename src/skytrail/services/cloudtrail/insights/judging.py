@@ -36,9 +36,17 @@ class Judge:
         self._engines = engines
         #: By the watch's id.
         self._learnt: dict[str, Learnt] = {}
+        self._running = asyncio.Lock()
+        #: Whether an insight may wait for its end.
+        self.open = True
 
     async def run(self) -> None:
         """Once a minute; after a longer time, for all the minutes that have passed."""
+        async with self._running:
+            await self._run()
+            self.open = any(watch.open for _, _, _, watch in self._engines.store.read.everywhere(WATCHES))
+
+    async def _run(self) -> None:
         engines = self._engines
         reader = engines.store.read
         trails = [trail for trail in model.every(reader) if trail.insight_selectors]
