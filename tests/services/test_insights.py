@@ -492,6 +492,16 @@ def test_rates(house: House) -> None:
 
 
 @pytest.mark.parametrize("kind", ["FillWithZeros", "NonZeroData"])
+def test_a_point_is_the_same_whatever_end_is_asked_for(house: House, kind: str) -> None:
+    """The point that an end lies in is whole, as the one that a start lies in is."""
+    desk = Desk(house)
+    desk.calls(NOW - 120, 6)
+    desk.calls(NOW - 70, 6)
+    found = desk.metric(StartTime=moment(NOW - 110), EndTime=moment(NOW - 90), DataType=kind)
+    assert (found["Timestamps"], found["Values"]) == ([moment(NOW - 120)], [12 / 60])
+
+
+@pytest.mark.parametrize("kind", ["FillWithZeros", "NonZeroData"])
 def test_pages_of_rates(house: House, kind: str) -> None:
     desk = Desk(house)
     for minute in range(0, 10, 2):

@@ -130,8 +130,8 @@ async def _points(engines: Engines, whose: Whose, asked: _Asked, first: int, las
     series = Series(asked.type, asked.region, asked.source, asked.name, asked.error)
     if asked.zeros:
         last = min(last, first + (asked.most + 1) * period)
-    # What is behind the whole minutes belongs to the last point, too.
-    until = -(-last // 60)
+    # A point is of all its period, also where the time that is asked for ends within it.
+    until = -(-last // period) * period // 60
     try:
         await catch_up(engines)
         found = await counting.rates(
