@@ -248,6 +248,23 @@ def test_nothing_starts_before_enough_is_learnt(house: House) -> None:
     assert states(desk.insights())[0][0] == "Start"
 
 
+def test_silence_is_learnt_from(house: House) -> None:
+    """The first data events of a trail that has waited for them long enough are unusual."""
+    desk = Desk(house, {**CALLS, "EventCategories": ["Data"]}, event_selectors=DATA_SELECTOR)
+    desk.run()
+    soon, later = NOW + 6 * DAY, NOW + 7 * DAY + 5
+    desk.calls(soon, 50, **of_object("mine", eventName="PutObject"))
+    desk.run(soon + 60)
+    desk.calls(later, 50, **of_object("mine"))
+    desk.run(later + 3)
+    listed = desk.ask(insights.list_insights_data, InsightSource=desk.trail.arn, DataType="InsightsEvents")["Events"]
+    [start] = (orjson.loads(event["CloudTrailEvent"]) for event in listed)
+    assert states([start]) == [("Start", "12:05")]
+    assert start["insightDetails"]["eventName"] == "GetObject"
+    # What nothing is known of is no baseline.
+    assert start["insightDetails"]["insightContext"]["statistics"]["baselineDuration"] == 7 * DAY + 5
+
+
 def test_a_crash_doubles_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read before another has judged is not written."""
     desk = Desk(house, CALLS)

@@ -111,7 +111,7 @@ class Judge:
                 watch,
                 since=watch.since if first <= watch.counted else first,
                 counted=until,
-                began=watch.began or await counting.first_minute(columns, whose, until) or 0,
+                began=watch.began or await counting.first_minute(columns, whose, until) or until,
             ),
         )
 
@@ -157,7 +157,7 @@ class Judge:
             counts = {series: counts[series] for series in counts if wish.wants(series.type, series.region)}
             learnt = self._learnt.setdefault(watch.id, Learnt(learning))
             await learnt.reach(columns, whose, wish.types, first, last)
-            ready = watch.began + int(learning // 60) if watch.began else last
+            ready = watch.began + int(learning // 60)
             turns = await asyncio.to_thread(
                 lambda: Walk(counts, learnt.outlook, known=learnt.known, ready=ready).over(first, last, courses)
             )

@@ -32,7 +32,8 @@ class Watch(msgspec.Struct, frozen=True):
     counted: int
     #: The first minute that has not been judged.
     judged: int
-    #: The minute of the oldest record; 0 while there is none.
+    #: From when on it is known what was called: the minute of the oldest record, or that in which the watch began where
+    #: there was none. 0 until it has been asked.
     began: int = 0
     open: list[Insight] = []
     #: `Whose.key`: what is selected.
