@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -156,6 +157,18 @@ def test_a_weekly_task() -> None:
     assert not method.stands_out(320, outlook(bins))
     assert not method.stands_out(320, outlook(bins, NOW + 50))
     assert method.stands_out(320, outlook(bins, NOW + 5 * HOUR))
+
+
+def test_the_page_tells_the_method() -> None:
+    """Its conditions are the code's."""
+    page = Path("docs/insights.md").read_text(encoding="utf-8")
+    for told in (
+        f"`y` ≥ {method.FLOOR} |",
+        f"`y` > {method.RATIO:g} `m` |",
+        f"`y` > `m` + {method.BURSTS:g} × the bursts",
+        f"`y` > {method.HABIT:g} × the busiest",
+    ):
+        assert told in page
 
 
 def test_a_new_level_is_learnt_in_two_days() -> None:
