@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -157,6 +157,25 @@ def test_a_weekly_task() -> None:
     assert not method.stands_out(320, outlook(bins))
     assert not method.stands_out(320, outlook(bins, NOW + 50))
     assert method.stands_out(320, outlook(bins, NOW + 5 * HOUR))
+
+
+@pytest.mark.parametrize("days", [range(8), [0, 1, 2, 5, 6, 7]], ids=["each day", "working days"])
+def test_a_nightly_task_hides_nothing_at_noon(days: Iterable[int]) -> None:
+    """Its bursts are expected about its hour, and at no other."""
+    night = NOW // DAY * 24 + 2
+    bins = {night - 24 * day: Bin(300, 45_000, 300) for day in days}
+    before = {number: each for number, each in bins.items() if number < night}
+    for hour in (-1, 0, 1, 3):
+        assert not method.stands_out(350, outlook(before, (night + hour) * HOUR + 10)), hour
+    noon = outlook(bins)
+    assert method.stands_out(60, noon)
+    assert method.chance(60, noon) < method.FALSE_DISCOVERIES / 300
+
+
+def test_bursts_at_any_hour_are_expected_at_any() -> None:
+    hours = (9, 15, 11, 17, 10, 14, 16)
+    bins = {NOW // DAY * 24 - 24 * day + hour: Bin(60, 3600, 60) for day, hour in enumerate(hours, 1)}
+    assert not method.stands_out(80, outlook(bins))
 
 
 def test_the_page_tells_the_method() -> None:

@@ -35,6 +35,8 @@ _NOISE = 4.0
 _RECENT = 6
 #: The share of hours that have calls, below which a series is rare.
 _SPARSE = 0.2
+#: The share of the days from which on calls at an hour are a task of that hour, and by how many hours it may be off.
+_PUNCTUAL, _OFF = 2 / 3, 3
 #: Hours with fewer calls tell nothing of how much the level varies.
 _TELLING = 20
 
@@ -101,11 +103,12 @@ def outlook(bins: Mapping[int, Bin], begin: int, at: int, size: int) -> Outlook:
     usual = _without_accident(past, here) if sparse and days >= 3 else past
     # What has calls in few hours has no habits, but a mean.
     calls = sum(each.calls for each in usual.values()) if sparse else 0
+    telling = _without_tasks(past, here, days) if sparse and days >= 3 else past
     return Outlook(
         level=max((calls + 0.5) / minutes, max(levels) / HOUR),
         spread=_spread(past, first, last),
-        clusters=_clusters(usual.values()),
-        bursts=_bursts(past, here, days),
+        clusters=_clusters(each for number, each in usual.items() if number in telling),
+        bursts=_bursts(telling, here, days),
         week_ago=max((past[number].peak for number in _near(here - 168) if number in past), default=0),
     )
 
@@ -137,6 +140,16 @@ def _without_accident(past: Mapping[int, Bin], here: int) -> Mapping[int, Bin]:
     if days.get(busiest, 0) * 2 <= sum(days.values()):
         return past
     return {number: each for number, each in past.items() if (here - number - 1) // 24 != busiest}
+
+
+def _without_tasks(past: Mapping[int, Bin], here: int, days: int) -> Mapping[int, Bin]:
+    """Without what is done at the same other hour on most days: a nightly task tells nothing of the bursts at noon."""
+    tasks = set()
+    for hour in range(_OFF + 1, 24 - _OFF):
+        held = sum(any(each in past for each in _near(here - hour - 24 * day)) for day in range(days))
+        if held >= _PUNCTUAL * days:
+            tasks.add(hour)
+    return {number: each for number, each in past.items() if (here - number) % 24 not in tasks}
 
 
 def _near(number: int) -> Iterator[int]:
