@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from skytrail.errors import ServiceError, StoreUnwritable
-from skytrail.services.cloudtrail.delivery import attempts, spool, status
+from skytrail.services.cloudtrail.delivery import attempts, regions, spool, status
 from skytrail.storage.store import Transaction
 
 from .delivery_house import ACCOUNT, BUCKET, NOW, REGION, DeliveryHouse, policy
@@ -350,3 +350,26 @@ def test_chains_that_wait_together_stay_two(house: DeliveryHouse) -> None:
     chain = sorted(digests(house, "other"), key=lambda digest: digest["digestEndTime"])
     first = [digest["previousDigestS3Object"] is None for digest in chain]
     assert first == [True, False, True, False]
+
+
+def test_regions_that_aws_does_not_have_are_bounded(house: DeliveryHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regions, "MOST_INVENTED", 3)
+    house.trail()
+    house.trail("at-home", region="mars-9", multi_region=False, prefix="at-home")
+    where = [*(f"mars-{number}" for number in range(10)), "eu-west-1", "sa-east-1"]
+    for count, region in enumerate([*where, *where]):
+        queue(house, f"q{count}", region=region)
+        if count % 7 == 0:
+            house.advance(60)
+    house.advance(60)
+    kept = Counter({f"q{count}": 1 for count in range(2 * len(where))})
+    assert made(house) == kept + Counter({"q9": 1, "q21": 1})  # which two trails take
+    own = {"us-east-1", "eu-west-1", "sa-east-1", "mars-0", "mars-1", "mars-2"}
+    assert {key.split("/")[3] for key in files(house) if not key.startswith("at-home/")} == own
+    assert {key.split("/")[4] for key in files(house) if key.startswith("at-home/")} == {"mars-9"}
+    house.advance(HOUR)
+    assert {digest["digestS3Object"].split("/CloudTrail-Digest/")[1].split("/")[0] for digest in digests(house)} == {
+        *own,
+        "mars-9",
+    }
+    assert named(house) == Counter(files(house))

@@ -307,7 +307,7 @@ def test_what_comes_while_a_window_is_told_is_told_too(house: DeliveryHouse, mon
             record = {"eventTime": "2026-03-01T12:00:30Z", "eventSource": "s3.amazonaws.com", "eventName": "PutObject",
                       "eventCategory": "Data", "recipientAccountId": ACCOUNT, "awsRegion": REGION}  # fmt: skip
             tally = Tally()
-            tally.add(made, entries.read(1, orjson.dumps(record)), window.began)
+            tally.add(made, entries.read(1, orjson.dumps(record)), REGION, window.began)
             asyncio.run_coroutine_threadsafe(_submitted(house, tally), house.runner.get_loop()).result()
         seen.append(window.version)
         return told_once(self, window, counted, stream)

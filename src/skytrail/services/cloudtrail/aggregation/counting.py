@@ -96,12 +96,12 @@ class Tally:
     def __bool__(self) -> bool:
         return bool(self._heaps)
 
-    def add(self, trail: Trail, entry: Entry, time: int) -> None:
-        """An event that a trail takes; only data events of trails that aggregate them count."""
+    def add(self, trail: Trail, entry: Entry, region: str, time: int) -> None:
+        """An event for the files of this Region; only data events of trails that aggregate them count."""
         if not trail.aggregations or entry.category != "Data" or not time:
             return
         self._trails[trail.id] = trail
-        where = (trail.id, entry.account, entry.region, time - time % SIZE)
+        where = (trail.id, entry.account, region, time - time % SIZE)
         heap = self._heaps.get(where)
         if heap is None:
             heap = self._heaps[where] = _Heap()

@@ -21,6 +21,7 @@ from ..integrity import merkle
 from . import bridge, chains, entries, orders, spool
 from .entries import Entry
 from .orders import Coming, Order
+from .regions import Regions
 from .selection import Selection
 from .sorting import Sorted, sort
 from .spool import Stream
@@ -167,7 +168,7 @@ class Feed:
 
     async def _take(self, batch: Sequence[Entry]) -> None:
         tally = Tally()
-        chunks = sort(batch, self._selection, tally)
+        chunks = sort(batch, self._selection, Regions(self._store.read), tally)
         done, last = self._place, batch[-1].position
 
         now = self._engines.clock.time()

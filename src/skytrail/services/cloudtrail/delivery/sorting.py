@@ -12,6 +12,7 @@ from ..aggregation.counting import Tally
 from ..trails.model import Trail
 from . import spool, to_logs
 from .entries import Entry
+from .regions import Regions
 from .selection import Selection
 
 _last_time: tuple[str, int] = ("", 0)
@@ -51,15 +52,16 @@ class _Heap:
         self.newest = max(self.newest, time)
 
 
-def sort(entries: Iterable[Entry], selection: Selection, tally: Tally) -> list[Sorted]:
+def sort(entries: Iterable[Entry], selection: Selection, regions: Regions, tally: Tally) -> list[Sorted]:
     """Data events that a trail aggregates are counted in `tally` besides."""
     heaps: dict[tuple[str, str, str, str], _Heap] = {}
     for entry in entries:
         for trail in selection.of(entry.document, entry.account, entry.region, entry.category):
             time = event_time(entry.document)
-            tally.add(trail, entry, time)
+            region = regions.of(trail, entry.region)
+            tally.add(trail, entry, region, time)
             for kind in _kinds(trail, entry):
-                where = (trail.id, entry.account, entry.region, kind)
+                where = (trail.id, entry.account, region, kind)
                 heap = heaps.get(where)
                 if heap is None:
                     heap = heaps[where] = _Heap(trail)
