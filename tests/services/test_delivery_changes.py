@@ -373,3 +373,38 @@ def test_regions_that_aws_does_not_have_are_bounded(house: DeliveryHouse, monkey
         "mars-9",
     }
     assert named(house) == Counter(files(house))
+
+
+def test_notices_that_wait_follow_the_trail_to_another_topic(house: DeliveryHouse) -> None:
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudtrail.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": "*",
+    }
+    allowed = orjson.dumps({"Version": "2012-10-17", "Statement": [allow]}).decode()
+    topic = house.call("sns", "CreateTopic", Name="new", Attributes={"Policy": allowed})["TopicArn"]
+    url = house.call("sqs", "CreateQueue", QueueName="told")["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:told"
+    raw = {"RawMessageDelivery": "true"}
+    house.call("sns", "Subscribe", TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
+    house.advance(60)
+    trail = house.trail(topic=topic.replace(":new", ":gone"), validation=False)
+    reader = house.engines.store.read
+    queue(house, "q0")
+    house.advance(60)
+    assert status.read(reader, trail, REGION).latest_notification_error == "AuthorizationError"
+    trail = house.save(trail, topic=topic)
+    queue(house, "q1")
+    house.advance(600)
+    told = status.read(reader, trail, REGION)
+    assert (told.latest_notification_error, told.latest_notification_attempt_succeeded) == ("", True)
+    messages = house.call("sqs", "ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert {orjson.loads(message["Body"])["s3ObjectKey"][0] for message in messages} == set(files(house))
+    # Without a topic nothing is left to be told.
+    house.save(trail, topic=topic.replace(":new", ":gone"))
+    queue(house, "q2")
+    house.advance(60)
+    house.save(trail, topic="")
+    house.advance(600)
+    assert house.engines.outbox.pending("trail-notices") == 0

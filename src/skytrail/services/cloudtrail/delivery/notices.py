@@ -11,7 +11,7 @@ from ....storage.store import Transaction
 from ....work.outbox import Parcel
 from ...engines import Engines
 from ..trails.model import PRINCIPAL, Trail
-from . import attempts, status
+from . import attempts, orders, status
 from .spool import Stream
 
 LANE = "trail-notices"
@@ -45,8 +45,12 @@ def post(tx: Transaction, engines: Engines, trail: Trail, stream: Stream, bucket
 
 
 async def _deliver(engines: Engines, parcel: Parcel) -> None:
+    """To the topic that the trail has now: else a topic that it had before would be tried, and told of, for a day."""
     notice = _notice(parcel.body)
-    trail = notice.trail
+    order = orders.by_id(engines.store.read, notice.trail.id)
+    trail = notice.trail if order is None else order.trail
+    if not trail.topic:
+        return
     now = engines.clock.time()
     changes: dict[str, float | str | bool] = {"latest_notification_attempt": now}
     try:
