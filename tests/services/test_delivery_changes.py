@@ -408,3 +408,17 @@ def test_notices_that_wait_follow_the_trail_to_another_topic(house: DeliveryHous
     house.save(trail, topic="")
     house.advance(600)
     assert house.engines.outbox.pending("trail-notices") == 0
+
+
+def test_a_log_group_that_is_taken_from_a_trail_has_got_nothing(house: DeliveryHouse) -> None:
+    trail = house.trail(log_group=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:away:*", validation=False)
+    queue(house, "q")
+    house.advance(60)
+    told = status.read(house.engines.store.read, trail, REGION)
+    assert told.latest_logs_error
+    house.save(trail, log_group="")
+    house.advance(600)
+    told = status.read(house.engines.store.read, trail, REGION)
+    assert (told.latest_logs, told.latest_logs_error) == (0, "")
+    waiting = house.engines.store.read.connection.execute("SELECT kind FROM trail_chunks WHERE kind = 'logs'")
+    assert waiting.fetchall() == []

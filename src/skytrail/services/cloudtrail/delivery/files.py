@@ -156,11 +156,12 @@ class Files:
             code = attempts.code(error)
             await engines.store.submit(lambda tx: status.update(tx, stream, latest_logs_error=code))
             raise
-        now = engines.clock.time()
+        # A trail that has no log group any more has not delivered.
+        delivered = {"latest_logs": engines.clock.time()} if trail.log_group else {}
 
         def done(tx: Transaction) -> None:
             if spool.delivered(tx, file):
-                status.update(tx, stream, latest_logs=now, latest_logs_error="")
+                status.update(tx, stream, latest_logs_error="", **delivered)
 
         await engines.store.submit(done)
         await self._arrived(stream)
