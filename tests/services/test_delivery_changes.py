@@ -422,3 +422,23 @@ def test_a_log_group_that_is_taken_from_a_trail_has_got_nothing(house: DeliveryH
     assert (told.latest_logs, told.latest_logs_error) == (0, "")
     waiting = house.engines.store.read.connection.execute("SELECT kind FROM trail_chunks WHERE kind = 'logs'")
     assert waiting.fetchall() == []
+
+
+@pytest.mark.parametrize(("code", "status_code", "told"), [("GatewayTimeout", 504, ""), ("SlowDown", 503, "SlowDown")])
+def test_the_status_tells_nothing_of_what_was_late(
+    house: DeliveryHouse, monkeypatch: pytest.MonkeyPatch, code: str, status_code: int, told: str
+) -> None:
+    trail = house.trail()
+    call = house.engines.internal.call
+
+    async def refused(service: str, operation: str, *given: Any, **more: Any) -> dict[str, Any]:
+        if operation == "PutObject":
+            raise ServiceError(code, "not now", status=status_code)
+        return await call(service, operation, *given, **more)
+
+    monkeypatch.setattr(house.engines.internal, "call", refused)
+    queue(house, "q")
+    house.advance(HOUR)
+    found = status.read(house.engines.store.read, trail, REGION)
+    assert (found.latest_delivery_error, found.latest_digest_error) == (told, told)
+    assert (found.latest_delivery_attempt_succeeded, found.latest_delivery) == (False, 0)

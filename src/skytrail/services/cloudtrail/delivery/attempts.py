@@ -18,6 +18,8 @@ from ..trails.model import PRINCIPAL, Trail
 #: AWS tries for as long.
 DAYS = 30
 _FIRST_WAIT, _LONGEST_WAIT = 15.0, 300.0
+#: The bucket's errors are told of, and not what was late.
+_LATE = frozenset({"GatewayTimeout", "RequestTimeout"})
 
 
 def patience(engines: Engines, days: float | None = None) -> Delay:
@@ -41,6 +43,12 @@ def code(error: Exception, service: str = "s3") -> str:
     if error.code not in known.shapes:
         return error.code
     return str(known.model.shape_for(error.code).metadata.get("error", {}).get("code") or error.code)
+
+
+def told(error: Exception, member: str) -> dict[str, str]:
+    """What the status of a bucket is to say of an error: nothing of a request that timed out."""
+    found = code(error)
+    return {} if found in _LATE else {member: found}
 
 
 def is_definite(error: Exception) -> bool:

@@ -160,12 +160,12 @@ class Digests:
         try:
             await attempts.put(engines, trail, waiting.bucket, waiting.object, body, len(body), metadata)
         except Exception as error:
-            code, definite = attempts.code(error), attempts.is_definite(error)
+            told, definite = attempts.told(error, "latest_digest_error"), attempts.is_definite(error)
 
             def refused(tx: Transaction) -> None:
                 if definite:
                     chains.mark_put(tx, digest_id, put=False)
-                status.update(tx, stream, latest_digest_error=code)
+                status.update(tx, stream, **told)
 
             await engines.store.submit(refused)
             raise

@@ -87,7 +87,7 @@ class Files:
             told: dict[str, float | str | bool] = {
                 "latest_delivery_attempt": started,
                 "latest_delivery_attempt_succeeded": False,
-                "latest_delivery_error": attempts.code(error),
+                **attempts.told(error, "latest_delivery_error"),
             }
             await engines.store.submit(partial(_refused, file=file, definite=attempts.is_definite(error), told=told))
             raise
