@@ -442,3 +442,18 @@ def test_the_status_tells_nothing_of_what_was_late(
     found = status.read(house.engines.store.read, trail, REGION)
     assert (found.latest_delivery_error, found.latest_digest_error) == (told, told)
     assert (found.latest_delivery_attempt_succeeded, found.latest_delivery) == (False, 0)
+
+
+def test_a_backlog_is_not_measured_while_a_file_is_on_its_way(
+    house: DeliveryHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = house.trail(validation=False)
+    house.call("s3", "DeleteBucketPolicy", Bucket=BUCKET)
+    house.advance(60)
+    queue(house, "q")
+    house.advance(HOUR)
+    measured: list[Any] = []
+    monkeypatch.setattr(spool, "is_full", lambda *which: measured.append(which))
+    house.save(trail, recursive=False)
+    house.advance(HOUR)
+    assert measured == []

@@ -183,10 +183,12 @@ class Deliveries:
             covered = self._covers(order, stream)
             if not (covered and order.trail.aggregations):
                 await self._windows.close(stream.id)
-            waiting = spool.waiting(reader, stream.id)
+            waiting = [
+                kind for kind in spool.waiting(reader, stream.id) if not spool.on_its_way(reader, stream.id, kind)
+            ]
             if covered:
-                waiting = [kind for kind in waiting if spool.size(reader, stream.id, kind) >= spool.FULL]
-            await self._seal([(stream.id, kind) for kind in waiting if not spool.on_its_way(reader, stream.id, kind)])
+                waiting = [kind for kind in waiting if spool.is_full(reader, stream.id, kind)]
+            await self._seal([(stream.id, kind) for kind in waiting])
             found = chains.chain(reader, stream.id)
             if found is not None and not covered and not found.closing:
                 # The settings do not name its account any more.

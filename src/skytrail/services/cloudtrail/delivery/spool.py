@@ -183,12 +183,16 @@ def on_its_way(reader: Reader, stream_id: int, kind: str) -> bool:
     return found.fetchone() is not None
 
 
-def size(reader: Reader, stream_id: int, kind: str) -> int:
-    """Bytes that wait."""
-    (found,) = reader.connection.execute(
-        "SELECT coalesce(sum(length(data)), 0) FROM trail_chunks WHERE stream = ? AND kind = ?", (stream_id, kind)
-    ).fetchone()
-    return int(found)
+def is_full(reader: Reader, stream_id: int, kind: str) -> bool:
+    """Whether enough for a file waits. No more of a backlog is looked at than it takes to know."""
+    found = 0
+    for (length,) in reader.connection.execute(
+        "SELECT length(data) FROM trail_chunks WHERE stream = ? AND kind = ? ORDER BY id", (stream_id, kind)
+    ):
+        found += length
+        if found >= FULL:
+            return True
+    return False
 
 
 def sizes(reader: Reader) -> Iterator[tuple[int, str, int]]:
