@@ -219,6 +219,11 @@ class Pipeline:
 
     def _write(self, transaction: Transaction, call: Call) -> None:
         now, ids = self.engines.clock.time(), self.engines.ids
+        if call.owner and call.identity.anonymous:
+            # Nobody's call is known to the owner alone, whether it was let through or not.
+            self._append(transaction, call, audit_record.build_for_owner(call, now, call.event_id))
+            withdraw(transaction, call)
+            return
         if call.owner and (call.error is None or _concerns_bucket(call, call.owner)):
             call.shared_event_id = ids.uuid()
             self._append(transaction, call, audit_record.build_for_owner(call, now, ids.uuid()))
@@ -234,7 +239,7 @@ class Pipeline:
         data_type = _data_type(call)
         return data_type is None or any(
             services.wants(self.engines, account, call.resource_region or call.region, data_type)
-            for account in (call.account, call.owner)
+            for account in ((call.owner or call.account,) if call.identity.anonymous else (call.account, call.owner))
             if account
         )
 
@@ -248,12 +253,13 @@ def _data_type(call: Call) -> str | None:
 
 
 def _place(call: Call, demands: Sequence[Demand]) -> str:
-    """Whose, and in which Region, the call's resource is. A bucket's owner is told at once, of what is refused too; of
-    other things only what is let through, so the account is returned."""
+    """Whose, and in which Region, the call's resource is. A bucket's owner is told at once, of what is refused too, and
+    anyone's owner of what nobody asked for; of other things only what is let through, so the account is returned."""
     call.resource_region = call.resource_region or next((each.region for each in demands if each.region), "")
     accounts = (call.resource_account, *(each.account for each in demands))
-    owner = next((account for account in accounts if account and account != call.account), "")
-    if _concerns_bucket(call, owner):
+    caller = "" if call.identity.anonymous else call.account
+    owner = next((account for account in accounts if account and account != caller), "")
+    if call.identity.anonymous or _concerns_bucket(call, owner):
         call.owner = owner
     return owner
 

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from skytrail.call import Source
-from skytrail.identity.principals import root
+from skytrail.identity.principals import Identity, root
 from skytrail.server import Skytrail
 from skytrail.services.cloudtrail.trails import model
 from skytrail.services.cloudtrail.trails.model import Trail
@@ -90,13 +90,24 @@ class DeliveryHouse:
     def call(self, service: str, operation: str, *, account: str = ACCOUNT, region: str = REGION, **given: Any) -> Any:
         return self.run(self._call(service, operation, account, region, given))
 
-    async def _call(self, service: str, operation: str, account: str, region: str, given: dict[str, Any]) -> Any:
+    def call_as(self, identity: Identity, account: str, service: str, operation: str, **given: Any) -> Any:
+        return self.run(self._call(service, operation, account, REGION, given, identity))
+
+    async def _call(
+        self,
+        service: str,
+        operation: str,
+        account: str,
+        region: str,
+        given: dict[str, Any],
+        identity: Identity | None = None,
+    ) -> Any:
         found = models.service(service)
         named = found.operation(operation)
         assert named is not None
         call = self.skytrail.pipeline.receive(Request("POST", "/", "", {"user-agent": "test"}), Source("127.0.0.1"))
         call.route = Route(found, named, found.protocols[0])
-        call.account, call.region, call.identity, call.input = account, region, root(account), given
+        call.account, call.region, call.identity, call.input = account, region, identity or root(account), given
         await self.skytrail.pipeline.perform(call)
         if call.error is not None:
             raise call.error
@@ -144,19 +155,19 @@ class DeliveryHouse:
 
     # Buckets
 
-    def listed(self, prefix: str = "", bucket: str = BUCKET) -> list[str]:
+    def listed(self, prefix: str = "", bucket: str = BUCKET, account: str = ACCOUNT) -> list[str]:
         keys: list[str] = []
         token: dict[str, str] = {}
         while True:
-            page = self.call("s3", "ListObjectsV2", Bucket=bucket, Prefix=prefix, **token)
+            page = self.call("s3", "ListObjectsV2", Bucket=bucket, Prefix=prefix, account=account, **token)
             keys += [found["Key"] for found in page.get("Contents", ())]
             if not page.get("IsTruncated"):
                 return keys
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def object(self, key: str, bucket: str = BUCKET) -> tuple[bytes, dict[str, Any]]:
+    def object(self, key: str, bucket: str = BUCKET, account: str = ACCOUNT) -> tuple[bytes, dict[str, Any]]:
         async def get() -> tuple[bytes, dict[str, Any]]:
-            output = await self._call("s3", "GetObject", ACCOUNT, REGION, {"Bucket": bucket, "Key": key})
+            output = await self._call("s3", "GetObject", account, REGION, {"Bucket": bucket, "Key": key})
             body = output["Body"]
             if not isinstance(body, bytes):
                 body = b"".join([piece async for piece in body])
@@ -164,12 +175,14 @@ class DeliveryHouse:
 
         return self.run(get())
 
-    def records(self, folder: str = "/CloudTrail/", bucket: str = BUCKET) -> list[dict[str, Any]]:
+    def records(
+        self, folder: str = "/CloudTrail/", bucket: str = BUCKET, account: str = ACCOUNT
+    ) -> list[dict[str, Any]]:
         """All records in the bucket's files, in the order of the files' names."""
         found = []
-        for key in self.listed(bucket=bucket):
+        for key in self.listed(bucket=bucket, account=account):
             if folder in key:
-                found += orjson.loads(gzip.decompress(self.object(key, bucket)[0]))["Records"]
+                found += orjson.loads(gzip.decompress(self.object(key, bucket, account)[0]))["Records"]
         return found
 
     def history(self) -> list[dict[str, Any]]:
