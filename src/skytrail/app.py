@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from . import services
 from .audit import record as audit_record
-from .audit.classify import classify
+from .audit.recipients import data_type, place, recipients
 from .call import Call, Change, Source
 from .errors import ServiceError, StorageError, StoreUnwritable
 from .gateway.authenticate import authenticate
@@ -24,7 +23,6 @@ from .gateway.authorize import authorize
 from .gateway.metrics import Metrics
 from .gateway.upstreams import Relay, Target, Upstreams, withdraw
 from .identity.authority import Authority
-from .identity.demands import Demand
 from .identity.principals import Identity
 from .services.engines import Engines
 from .storage.store import Transaction
@@ -88,10 +86,9 @@ class Pipeline:
                 if upstream is None:
                     self._validate(call)
                 demands = services.demands(call, self.engines)
-                owner = _place(call, demands or ())
+                place(call, demands or ())
                 if upstream is None or not call.needs_policy:
                     authorize(call, self.authority, demands)
-                call.owner = owner
                 outcome = await (self._dispatch(call) if upstream is None else self._forward(call, upstream))
             except ServiceError as error:
                 call.error = error
@@ -219,54 +216,28 @@ class Pipeline:
 
     def _write(self, transaction: Transaction, call: Call) -> None:
         now, ids = self.engines.clock.time(), self.engines.ids
-        if call.owner and call.identity.anonymous:
-            # Nobody's call is known to the owner alone, whether it was let through or not.
-            self._append(transaction, call, audit_record.build_for_owner(call, now, call.event_id))
-            withdraw(transaction, call)
-            return
-        if call.owner and (call.error is None or _concerns_bucket(call, call.owner)):
+        accounts = recipients(call)
+        if len(accounts) > 1:
             call.shared_event_id = ids.uuid()
-            self._append(transaction, call, audit_record.build_for_owner(call, now, ids.uuid()))
-        self._append(transaction, call, audit_record.build(call, now))
+        for account in accounts:
+            if account == call.owner:
+                event_id = ids.uuid() if call.shared_event_id else call.event_id
+                self._append(transaction, call, audit_record.build_for_owner(call, now, event_id))
+            else:
+                self._append(transaction, call, audit_record.build(call, now))
         withdraw(transaction, call)
 
     def _append(self, transaction: Transaction, call: Call, record: bytes) -> None:
-        if _data_type(call) is None or services.takes(self.engines, record):
+        if data_type(call) is None or services.takes(self.engines, record):
             services.appended(transaction, transaction.append("audit", record))
 
     def _records(self, call: Call) -> bool:
         """Whether anyone may want this call's record: of every management event, and of selected data events."""
-        data_type = _data_type(call)
-        return data_type is None or any(
-            services.wants(self.engines, account, call.resource_region or call.region, data_type)
-            for account in ((call.owner or call.account,) if call.identity.anonymous else (call.account, call.owner))
-            if account
+        kind = data_type(call)
+        return kind is None or any(
+            services.wants(self.engines, account, call.resource_region or call.region, kind)
+            for account in recipients(call)
         )
-
-
-def _data_type(call: Call) -> str | None:
-    """What selectors know a data event by; None of a management event."""
-    if call.route is None:
-        return None
-    classification = classify(call.route.service.name, call.route.operation)
-    return classification.data_type if classification.category == "Data" else None
-
-
-def _place(call: Call, demands: Sequence[Demand]) -> str:
-    """Whose, and in which Region, the call's resource is. A bucket's owner is told at once, of what is refused too, and
-    anyone's owner of what nobody asked for; of other things only what is let through, so the account is returned."""
-    call.resource_region = call.resource_region or next((each.region for each in demands if each.region), "")
-    accounts = (call.resource_account, *(each.account for each in demands))
-    caller = "" if call.identity.anonymous else call.account
-    owner = next((account for account in accounts if account and account != caller), "")
-    if call.identity.anonymous or _concerns_bucket(call, owner):
-        call.owner = owner
-    return owner
-
-
-def _concerns_bucket(call: Call, owner: str) -> bool:
-    """Whether it is a data event of the owner's bucket: the owner has the record of an error too."""
-    return owner == call.resource_account and _data_type(call) is not None
 
 
 def _fail(call: Call, error: ServiceError) -> None:

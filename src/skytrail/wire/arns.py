@@ -39,17 +39,6 @@ def regions() -> frozenset[str]:
     return frozenset(name for partition in _data() for name in partition["regions"])
 
 
-@cache
-def _known_regions() -> frozenset[str]:
-    loader = Loader([Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return frozenset(name for found in loader.load_data("partitions")["partitions"] for name in found["regions"])
-
-
-def is_known_region(name: str) -> bool:
-    """Whether AWS has a Region of this name."""
-    return name in _known_regions()
-
-
 @lru_cache(maxsize=256)
 def partition_of(region: str) -> str:
     return next((name for name, regions in _partitions() if regions.match(region)), "aws")

@@ -25,12 +25,12 @@ class Regions:
         self._invented: dict[str, set[str]] = {}
 
     def of(self, trail: Trail, region: str) -> str:
-        if region == trail.region or arns.is_known_region(region):
+        if region == trail.region or region in arns.regions():
             return region
         invented = self._invented.get(trail.id)
         if invented is None:
             streams = spool.streams(self._reader, trail.id)
-            invented = {stream.region for stream in streams if not arns.is_known_region(stream.region)}
+            invented = {stream.region for stream in streams if stream.region not in arns.regions()}
             invented.discard(trail.region)
             self._invented[trail.id] = invented
         if region not in invented:
