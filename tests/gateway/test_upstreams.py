@@ -309,6 +309,21 @@ def test_an_answer_comes_back_as_it_came(house: House) -> None:
     house.run(main())
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "aws-chunked,gzip", "br", "gzip, br"])
+def test_a_head_of_an_encoded_object_has_no_body(encoding: str, house: House) -> None:
+    """A trail's files are such objects; clients ask for their heads before they fetch them."""
+
+    async def main() -> None:
+        answer = http("200 OK", "", f"content-encoding: {encoding}", 'etag: "a"', length=90)
+        async with upstream(says(answer)) as there, house.open(f"s3={there.url}"):
+            response, _ = await house.ask(request("s3", "HeadObject", {"Bucket": "b", "Key": "k.json.gz"}))
+            assert response.status == 200
+            assert ("content-encoding", encoding) in response.headers
+            assert "errorCode" not in house.record
+
+    house.run(main())
+
+
 def test_a_page_is_told_only_by_this_house_what_it_may_read(house: House) -> None:
     async def main() -> None:
         answer = http("200 OK", "{}", "access-control-allow-origin: *")

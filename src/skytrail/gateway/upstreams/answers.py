@@ -102,12 +102,9 @@ def read(route: Route, answer: Answer, limits: Limits, most: int) -> Reading:
         error = _by_status(answer.status) if failed else None
         return Reading(None if failed else {}, error, _request_id(answer, {}))
     try:
-        body = content.decode(
-            whole,
-            answer.header("content-encoding"),
-            inflated_bytes=limits.inflated_bytes,
-            ratio=limits.inflate_ratio,
-        )
+        # An answer to HEAD tells the encoding of a body that it does not have.
+        encoding = answer.header("content-encoding") if whole else None
+        body = content.decode(whole, encoding, inflated_bytes=limits.inflated_bytes, ratio=limits.inflate_ratio)
     except ServiceError as error:
         if failed:
             return Reading(None, _by_status(answer.status), _request_id(answer, {}))
