@@ -275,6 +275,7 @@ def test_our_own_services_put_and_get_objects(body: str, house: House) -> None:
             assert made["ETag"] == '"e"'
             (asked,) = there.asked
             assert (asked.method, asked.target, asked.body) == ("PUT", "/b/a/b%20c", b"data")
+            assert house.record["additionalEventData"]["bytesTransferredIn"] == 4
             found = await house.internal.call("s3", "GetObject", {"Bucket": "b", "Key": "k"}, **as_s3)
             assert await whole(Response(200, [], found["Body"])) == b"x" * 3_000_000
 

@@ -133,7 +133,13 @@ class Upstreams:
         return await self._client.send(target, url, sent, headers, write=write, most=most, live=live)
 
     def _unsigned(self, call: Call) -> Outgoing:
-        return outgoing.serialized(call, self._ids) if call.sent is None else outgoing.unsigned(call)
+        if call.sent is not None:
+            return outgoing.unsigned(call)
+        made = outgoing.serialized(call, self._ids)
+        if call.route is not None and call.route.service.name == "s3" and made.length is not None:
+            # There is no request whose body could be counted.
+            call.additional_event_data["bytesTransferredIn"] = made.length
+        return made
 
     async def _signing(self, call: Call, target: Address | targets.Aws) -> tuple[Place, Credentials]:
         assert call.route is not None
