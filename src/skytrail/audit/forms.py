@@ -78,6 +78,8 @@ class S3(Form):
         return wire
 
     def listed(self, shape: Shape, found: list[Any]) -> Any:
+        if shape.serialization.get("location") == "header":
+            return ",".join(map(str, found))
         content = found[0] if len(found) == 1 else found
         if shape.serialization.get("flattened"):
             return content
