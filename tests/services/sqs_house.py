@@ -62,6 +62,13 @@ class Queues:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(coroutine)
 
+    async def quiet(self) -> None:
+        """Return when the calls that are under way wait for time or for messages: each goes through the writer a few
+        times at most, and the writer takes turns."""
+        for _ in range(8):
+            await self.store.submit(lambda _: None)
+            await asyncio.sleep(0)
+
     async def ask(
         self,
         operation: str,

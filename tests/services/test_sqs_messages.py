@@ -363,7 +363,7 @@ def test_a_long_poll_ends_with_a_message(sqs: Queues) -> None:
 
     async def both() -> dict[str, Any]:
         polling = asyncio.ensure_future(sqs.ask("ReceiveMessage", {"QueueUrl": url, "WaitTimeSeconds": 20}))
-        await asyncio.sleep(0.02)
+        await sqs.quiet()
         assert not polling.done()
         await sqs.ask("SendMessage", {"QueueUrl": url, "MessageBody": "m"})
         return await asyncio.wait_for(polling, 5)
@@ -380,14 +380,14 @@ def test_long_polls_follow_the_clock(kind: str, sqs: Queues) -> None:
     async def drive() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         wish = {"QueueUrl": url, "MessageSystemAttributeNames": ["All"], "WaitTimeSeconds": 20}
         polls = [asyncio.ensure_future(sqs.ask("ReceiveMessage", dict(wish))) for _ in range(2)]
-        await asyncio.sleep(0.02)
+        await sqs.quiet()
         await sqs.clock.advance(6)
         assert not any(poll.done() for poll in polls)
         await sqs.clock.advance(10)
-        await asyncio.sleep(0.02)
+        await sqs.quiet()
         assert [poll.done() for poll in polls] == [True, False]
         await sqs.clock.advance(4)
-        await asyncio.sleep(0.02)
+        await sqs.quiet()
         return [(await asyncio.wait_for(poll, 5)).get("Messages", []) for poll in polls]  # type: ignore[return-value]
 
     first, second = sqs.run(drive())
@@ -402,7 +402,7 @@ def test_one_message_ends_one_of_many_polls(sqs: Queues) -> None:
     async def drive() -> list[dict[str, Any]]:
         wish = {"QueueUrl": url, "MaxNumberOfMessages": 10}
         polls = [asyncio.ensure_future(sqs.ask("ReceiveMessage", dict(wish))) for _ in range(5)]
-        await asyncio.sleep(0.02)
+        await sqs.quiet()
         for count in (1, 2):
             await sqs.ask("SendMessage", {"QueueUrl": url, "MessageBody": str(count)})
             await asyncio.sleep(0.05)
@@ -426,7 +426,7 @@ def test_a_long_poll_does_not_end_for_a_dead_letter(sqs: Queues) -> None:
             asyncio.ensure_future(sqs.ask("ReceiveMessage", {"QueueUrl": each, "WaitTimeSeconds": 20}))
             for each in (url, dead)
         ]
-        await asyncio.sleep(0.02)
+        await sqs.quiet()
         await sqs.clock.advance(10)
         await asyncio.sleep(0.05)
         assert [poll.done() for poll in polls] == [False, True]
@@ -441,7 +441,7 @@ def test_a_long_poll_of_a_deleted_queue_ends(sqs: Queues) -> None:
 
     async def drive() -> None:
         polling = asyncio.ensure_future(sqs.ask("ReceiveMessage", {"QueueUrl": url, "WaitTimeSeconds": 20}))
-        await asyncio.sleep(0.02)
+        await sqs.quiet()
         await sqs.ask("DeleteQueue", {"QueueUrl": url})
         await asyncio.wait_for(polling, 5)
 
