@@ -21,6 +21,7 @@ from .digests import Digest, DigestFile
 from .findings import Finding, Kind, Note, NoteKind, Tally
 from .keys import Keys, Shown
 from .layout import DigestName, Home, Object, Places, Unit, digest_files, digest_name
+from .misstated import believable
 from .signatures import SIDE_FILES, Signatures, signed_file
 from .spans import Span
 
@@ -140,8 +141,10 @@ class _Examination:
                 displaced.append(file)
             else:
                 self._own[object_] = file
-        for file in displaced:
-            assert file.digest is not None
+        for file in believable(displaced, [*self._own.values()], self._places, self._keys, self._signatures):
+            if file.digest is None:
+                self._broken[file.object] = file
+                continue
             assert file.name is not None
             if self._wanted(file):
                 self._examined.displaced.append(file)
