@@ -67,3 +67,16 @@ def test_digests_of_two_accounts_that_changed_places_are_not_changed_ones(chain:
     one.write_bytes(b)
     another.write_bytes(a)
     assert told(check()) == [("digest-swapped", chain.digests[2]), ("digest-swapped", other.digests[1])]
+
+
+# Trails that share a folder
+
+
+def test_what_missing_first_digests_named_was_not_added(chain: Chain, check: Check) -> None:
+    """However many are missing: another trail's digests cover the time, and do not name it."""
+    second = Chain(chain.root, chain.account, chain.region, trail="second")
+    second.deliver(5, most_logs=3)
+    second.keep_newest_signature()
+    for digest in second.digests[:3]:
+        second.path(digest).unlink()
+    assert told(check()) == [("digest-missing", second.digests[2])]

@@ -386,8 +386,8 @@ class _Examination:
             return
         name = digest_name(previous.key)
         before = next((_time(older) for older in rest if name is None or _time(older) < name.time), None)
-        since = before if before is not None else (name.time if name else file.start) - USUAL_SPAN
-        self._doubt(file, since, file.start)
+        # Where no earlier one is here, nothing says how many are missing, and since when.
+        self._doubt(file, before if before is not None else 0.0, file.start)
         if name is None or not self._selection.takes(name.time - USUAL_SPAN, name.time):
             return
         if not self._selection.wants(name):
