@@ -80,3 +80,52 @@ def test_what_missing_first_digests_named_was_not_added(chain: Chain, check: Che
     for digest in second.digests[:3]:
         second.path(digest).unlink()
     assert told(check()) == [("digest-missing", second.digests[2])]
+
+
+def test_another_trail_s_file_of_the_same_records_is_not_the_missing_one(chain: Chain, check: Check) -> None:
+    """It is of a digest still to come."""
+    second = Chain(chain.root, chain.account, chain.region, trail="second")
+    second.deliver(3)
+    second.keep_newest_signature()
+    log = next(log for digest in reversed(chain.digests) for log in chain.logs[digest])
+    log_of_same_records(second, log, START + 4 * HOUR + 30 * MINUTE)
+    chain.path(log).unlink()
+    assert told(check()) == [("log-missing", log)]
+
+
+def test_an_organization_s_file_of_the_same_records_is_not_the_missing_one(chain: Chain, check: Check) -> None:
+    above = Chain(chain.root, chain.account, chain.region, trail="org", prefix="org/")
+    above.deliver(3)
+    above.keep_newest_signature()
+    log = next(log for digest in reversed(chain.digests) for log in chain.logs[digest] if "/CloudTrail/" in log)
+    log_of_same_records(above, log, START + 4 * HOUR + 30 * MINUTE)
+    chain.path(log).unlink()
+    assert told(check()) == [("log-missing", log)]
+
+
+def test_an_unlisted_file_of_the_same_records_is_not_the_missing_one(chain: Chain, check: Check) -> None:
+    log = chain.logs[chain.digests[0]][0]
+    log_of_same_records(chain, log, START + 2 * HOUR)
+    chain.path(log).unlink()
+    assert told(check(allow_unlisted=True)) == [("log-missing", log)]
+
+
+def test_a_renamed_file_is_still_found_where_one_trail_writes(chain: Chain, check: Check) -> None:
+    """Also where no digest covers the time of its new name, or it is another Region's."""
+    log = chain.logs[chain.digests[0]][0]
+    for to in (log.replace("Z_", "Z_x"), log.replace("us-east-1", "eu-west-1")):
+        chain.path(to).parent.mkdir(parents=True, exist_ok=True)
+        chain.path(log).rename(chain.path(to))
+        report = check()
+        assert [(finding.kind, finding.file, finding.found) for finding in report.findings] == [("log-moved", log, to)]
+        chain.path(to).rename(chain.path(log))
+
+
+def test_of_two_copies_the_one_with_the_name_is_the_moved_one(chain: Chain, check: Check) -> None:
+    log = chain.logs[chain.digests[0]][0]
+    moved, copy = log.replace("us-east-1", "eu-west-1"), log.replace("Z_", "Z_0")
+    chain.write(copy, chain.path(log).read_bytes())
+    chain.path(moved).parent.mkdir(parents=True, exist_ok=True)
+    chain.path(log).rename(chain.path(moved))
+    found = {(finding.kind, finding.file, finding.found) for finding in check().findings}
+    assert found == {("log-moved", log, moved), ("log-added", copy, "")}

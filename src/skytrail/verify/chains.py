@@ -85,6 +85,8 @@ class Examined(msgspec.Struct):
     covered: dict[str, list[Span]] = msgspec.field(default_factory=lambda: defaultdict(list))
     #: When log files were delivered that only a digest names which is missing, not believed, or still to come.
     doubtful: dict[str, list[Span]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    #: By the folder too: the trails whose digests are there, by their home Regions and names.
+    delivering: dict[str, set[tuple[str, str]]] = msgspec.field(default_factory=lambda: defaultdict(set))
     missing: dict[Object, MissingDigest] = {}
     displaced: list[DigestFile] = []
     #: Of the digests that were checked: what they cover, and whose they are.
@@ -193,6 +195,7 @@ class _Examination:
             else:
                 self._check(file, link, newest=number == 0)
             assert file.name is not None
+            self._examined.delivering[self._folder(file)].add((file.name.home_region, file.name.trail))
             if not file.name.backfill:
                 self._cover(file, older)
             self._point_back(file)

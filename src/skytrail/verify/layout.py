@@ -169,6 +169,13 @@ def log_times(path: str) -> tuple[float, float] | None:
     return None
 
 
+def may_be_delivered(path: str) -> bool:
+    """Whether a log file has such a name as trails give to the files in its folder."""
+    *_, account, kind, region, year, month, day, name = f"//////{path}".split("/")
+    match = _LOG_NAME.fullmatch(name)
+    return match is not None and name.startswith(f"{account}_{kind}_{region}_{year}{month}{day}T")
+
+
 def account_folders(directory: str) -> Iterator[str]:
     """Folders named like an account that hold CloudTrail's folders. Other services' logs are not looked through."""
     for parent, folders, _ in os.walk(directory, onerror=_refuse):

@@ -226,12 +226,15 @@ class _Check:
                 text = f"{len(unlisted.added)} log files of {where} are named by no digest, though digests cover"
                 self._report.notes.append(Note(NoteKind.UNLISTED, f"{text} their time"))
             self._loose.uncovered += unlisted.added
+            self._loose.shared.update(filter(layout.may_be_delivered, [*unlisted.added, *unlisted.uncovered]))
         else:
             self._loose.added += unlisted.added
         if unlisted.times:
             span = f"from {when(min(unlisted.times))} to {when(max(unlisted.times))}"
             text = f"{len(unlisted.times)} log files of {where}, {span}, are covered by no digest that is believed"
             self._report.notes.append(Note(NoteKind.UNCOVERED, text))
+        self._loose.coming |= unlisted.coming
+        self._loose.shared |= unlisted.shared
         room = _MOST_CANDIDATES - len(self._loose.uncovered)
         self._loose.uncovered += unlisted.uncovered[: max(0, room)]
 
@@ -294,12 +297,16 @@ class _Unlisted(msgspec.Struct):
     uncovered: list[str] = []
     #: Of those that are log files.
     times: list[float] = []
+    #: Those of them that a digest may name that is not here; and where this may be one of several trails.
+    coming: set[str] = set()
+    shared: set[str] = set()
 
 
 def _unlisted(examined: Examined, selection: Selection) -> _Unlisted:
     found = _Unlisted()
     for home in examined.unit.homes:
         covered = Spans(examined.covered[home.directory]).without(Spans(examined.doubtful[home.directory]))
+        several = len(examined.delivering[home.directory]) > 1
         for path in layout.log_files(home, examined.unit.region):
             if path in examined.named:
                 continue
@@ -313,6 +320,8 @@ def _unlisted(examined: Examined, selection: Selection) -> _Unlisted:
                 else:
                     found.uncovered.append(path)
                     found.times.append(start)
+                    if layout.may_be_delivered(path):
+                        (found.shared if several else found.coming).add(path)
     return found
 
 

@@ -32,6 +32,10 @@ class Loose(msgspec.Struct):
     added: list[str] = []
     #: Log files that no digest covers.
     uncovered: list[str] = []
+    #: Of both, those that may be what their names say, since a digest may name them that is not here: files of
+    #: another trail with the same records have the same content. Of the first the folder is one trail's own.
+    coming: set[str] = set()
+    shared: set[str] = set()
 
 
 #: Hashes files, on all cores.
@@ -135,9 +139,8 @@ class _Settlement:
     def _settle_missing_log(self, bad: BadLog, found: list[str]) -> None:
         object_, path, _ = bad.listed
         name = object_.key.rpartition("/")[2]
-        here = next(
-            (candidate for candidate in found if os.path.basename(candidate) == name), found[0] if found else None
-        )
+        own = [one for one in found if not self._may_be_another(one, bad.listed)]
+        here = max(own, key=lambda one: _likeness(os.path.basename(one), name), default=None)
         if here is not None:
             found.remove(here)
             self._explained.add(here)
@@ -150,6 +153,13 @@ class _Settlement:
         else:
             reason = "a digest names it, but its place is no part of what was checked"
             self._findings.append(Finding(Kind.LOG_MISSING, str(object_), reason, str(object_)))
+
+    def _may_be_another(self, found: str, missing: Listed) -> bool:
+        """Whether another trail may have delivered what has the content of a file that is missing."""
+        name, own = os.path.basename(found), missing.object.key.rpartition("/")[2]
+        if name == own or name.split("_")[:3] != own.split("_")[:3]:
+            return False  # of another account or Region, none has the same records
+        return found in self._loose.shared or (found in self._loose.coming and not _beside(found, missing.path))
 
     def _settle_bad_logs(self, bad: Sequence[BadLog]) -> None:
         owners = {log.listed.sha256: log.listed.object for log in self._loose.bad}
@@ -171,6 +181,16 @@ class _Settlement:
 
     def _find(self, kind: str, path: str, reason: str, object_: Object | None = None) -> None:
         self._findings.append(Finding(Kind(kind), self._places.shown(path), reason, str(object_) if object_ else ""))
+
+
+def _likeness(name: str, other: str) -> int:
+    """What tells a log file from others, wherever it lies, is what comes after account, kind and Region."""
+    return 2 if name == other else int(name.split("_")[3:] == other.split("_")[3:] != [])
+
+
+def _beside(one: str, other: str | None) -> bool:
+    """Whether two log files lie in the same Region's folder, whatever their days are."""
+    return other is not None and one.rsplit(os.sep, 4)[0] == other.rsplit(os.sep, 4)[0]
 
 
 def _whole(log: BadLog) -> bool:
