@@ -129,3 +129,16 @@ def test_of_two_copies_the_one_with_the_name_is_the_moved_one(chain: Chain, chec
     chain.path(log).rename(chain.path(moved))
     found = {(finding.kind, finding.file, finding.found) for finding in check().findings}
     assert found == {("log-moved", log, moved), ("log-added", copy, "")}
+
+
+# Signatures
+
+
+def test_each_byte_of_a_signature_counts(chain: Chain, check: Check) -> None:
+    side = chain.path(chain.digests[-1] + ".signature")
+    before, draw = side.read_bytes(), random.Random(5)
+    for _ in range(20):
+        content = bytearray(before)
+        content[draw.randrange(512)] ^= draw.choice([1, 2, 4, 8, 64, 128])
+        side.write_bytes(content)
+        assert told(check()) == [("digest-forged", chain.digests[-1])]

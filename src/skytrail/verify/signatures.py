@@ -84,7 +84,7 @@ def _beside(path: str) -> str | None:
         with open(path, "rb") as file:
             content = file.read(_MOST_SIDE_BYTES)
         if path.endswith(".signature"):
-            return content.decode("ascii").strip()
+            return content.decode("ascii", "backslashreplace").strip()  # a damaged one is no missing one
         said = msgspec.json.decode(content)
     except (OSError, ValueError, RecursionError):
         return None  # a signature that cannot be read is none
