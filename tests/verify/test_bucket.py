@@ -400,3 +400,17 @@ def test_many_objects_are_listed_in_pages(s3: Any, trail: Trail, check: Check) -
     report = check(trail.bucket.name, client=Paging())
     assert (told(report), report.digests.valid) == ([], 5)
     assert report.logs.valid == sum(map(len, trail.chain.logs.values()))
+
+
+def test_log_files_in_a_bucket_that_was_not_named(s3: Any, check: Check, tmp_path: Path, trail: Trail) -> None:
+    """The trail was given this bucket an hour ago, or this prefix: its first digest names files of before."""
+    chain = Chain(tmp_path / "next", ACCOUNT, REGION, bucket=trail.bucket.name, prefix="next/")
+    before = [trail.chain.deliver_log(START + timedelta(hours=5, minutes=minutes)) for minutes in (5, 10)]
+    before[1]["s3Bucket"] = "old-logs"
+    digest = chain.deliver_digest(START + timedelta(hours=5), START + timedelta(hours=6), before)
+    trail.bucket.put(digest, chain.path(digest).read_bytes(), chain.signatures[digest])
+    report = check(f"{trail.bucket.name}/next")
+    assert (told(report), noted(report)) == ([], ["elsewhere", "elsewhere"])
+    report = check(trail.bucket.name, f"{trail.bucket.name}/next", into=tmp_path / "both")
+    assert told(report) == [("log-missing", before[0]["s3Object"])]
+    assert noted(report) == ["elsewhere"]

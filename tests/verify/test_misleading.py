@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from .conftest import Check
 from .delivered import HOUR, START, Chain, pack
-from .test_verify import told
+from .test_verify import noted, told
 
 MINUTE = timedelta(minutes=1)
 
@@ -129,6 +130,44 @@ def test_of_two_copies_the_one_with_the_name_is_the_moved_one(chain: Chain, chec
     chain.path(log).rename(chain.path(moved))
     found = {(finding.kind, finding.file, finding.found) for finding in check().findings}
     assert found == {("log-moved", log, moved), ("log-added", copy, "")}
+
+
+# Log files in a bucket that was not copied
+
+
+def test_what_lies_in_another_bucket_is_not_missing(tmp_path: Path, check: Check) -> None:
+    """A trail was given another bucket: the next digest, in the new one, names what was delivered to the old one."""
+    old = Chain(tmp_path / "old", "111122223333", "us-east-1", bucket="old-logs")
+    new = Chain(tmp_path / "new", "111122223333", "us-east-1", bucket="new-logs")
+    old.deliver(1)
+    old.keep_newest_signature()
+    last = old.deliver_log(START + HOUR + MINUTE)
+    first = new.deliver_digest(START + HOUR, START + 2 * HOUR, [last, new.deliver_log(START + 90 * MINUTE)])
+    new.keep_newest_signature()
+    report = check(new.root)
+    assert (told(report), noted(report)) == ([], [("elsewhere", first)])
+    assert "1 of the log files that it names are in s3://old-logs/AWSLogs/111122223333" in report.notes[0].text
+    assert (report.logs.checked, report.complete) == (1, False)
+    assert check(new.root, old.root).complete
+    old.path(last["s3Object"]).unlink()
+    assert told(check(new.root, old.root)) == [("log-missing", last["s3Object"])]
+
+
+@pytest.mark.parametrize(("below", "missing"), [("", True), ("new", False)])
+def test_what_lies_under_another_prefix_is_missing_only_from_a_whole_copy(
+    tmp_path: Path, check: Check, below: str, missing: bool
+) -> None:
+    old = Chain(tmp_path / "bucket", "111122223333", "us-east-1")
+    new = Chain(tmp_path / "bucket", "111122223333", "us-east-1", prefix="new/")
+    last = old.deliver_log(START + MINUTE)
+    digest = new.deliver_digest(START, START + HOUR, [last, new.deliver_log(START + 30 * MINUTE)])
+    new.keep_newest_signature()
+    shutil.rmtree(tmp_path / "bucket" / "AWSLogs")
+    report = check(tmp_path / "bucket" / below)
+    if missing:
+        assert (told(report), noted(report)) == ([("log-missing", f"s3://trail-logs/{last['s3Object']}")], [])
+    else:
+        assert (told(report), noted(report)) == ([], [("elsewhere", digest.removeprefix("new/"))])
 
 
 # Signatures

@@ -99,7 +99,8 @@ def fetch(
     with closing(workers):
         search = _Search(client, workers, options, into)
         # One place may lie in another one.
-        homes = list({home.source: home for place in places for home in search.homes(place)}.values())
+        nested = sorted(places, key=lambda place: len(place.key), reverse=True)
+        homes = list({home.source.directory: home for place in nested for home in search.homes(place)}.values())
         fetching = _Fetching(client, workers, options, follow)
         folders = [folder for home in homes for folder in home.folders]
         fetching.run(folder for folder in folders if folder.digests)
@@ -200,7 +201,7 @@ class _Search:
             for kind, region in regions
         )
         directory.mkdir(parents=True, exist_ok=True)
-        return _Home(Source(directory, place.bucket, folder, fetched=True), folders)
+        return _Home(Source(directory, place.bucket, folder, fetched=True, area=place.key), folders)
 
     def _account_folders(self, place: Object) -> list[tuple[str, list[str]]]:
         """Those that hold CloudTrail's folders, with what is below them."""

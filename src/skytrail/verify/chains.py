@@ -8,7 +8,7 @@ newest digest back, and each digest is judged by what the one after it says, as 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -362,12 +362,18 @@ class _Examination:
         """Take down the log files that a believed digest names, and check those of one that was asked for."""
         assert file.digest is not None
         checked = self._wanted(file)
+        elsewhere: Counter[Object] = Counter()
         for log in file.digest.log_files:
             path = self._places.path(log.object)
             if path is not None:
                 self._examined.named.add(path)
-            if checked:
+            if path is None and not self._places.cover(log.object):
+                elsewhere[Object(log.s3_bucket, log.s3_object.partition("/CloudTrail")[0])] += 1
+            elif checked:
                 self._examined.listed.append(Listed(log.object, path, log.hash_value))
+        for folder, count in elsewhere.items():
+            text = f"{count} of the log files that it names are in {folder}, which is no part of what was checked"
+            self._note(NoteKind.ELSEWHERE, file, text)
 
     def _point_back(self, file: DigestFile) -> None:
         """Whom to believe about the one before: a digest that is believed itself, if there is one."""

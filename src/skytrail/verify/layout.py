@@ -75,6 +75,8 @@ class Source(NamedTuple):
     prefix: str = ""
     #: Beside each digest lies the signature that its object has: one that has none here has none there.
     fetched: bool = False
+    #: Of what is fetched, the folder in the bucket that was looked through.
+    area: str = ""
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -88,6 +90,8 @@ class Home(msgspec.Struct, frozen=True):
     #: Of the directory that was named, so that files can be shown as they lie in it.
     root: str
     fetched: bool = False
+    #: The folder in the bucket of which all that is there was to be found here.
+    area: str = ""
 
     def object(self, path: str) -> Object:
         below = path.removeprefix(self.directory)
@@ -122,6 +126,13 @@ class Places:
 
     def path(self, object_: Object) -> str | None:
         return next((path for home in self.homes if (path := home.path(object_)) is not None), None)
+
+    def cover(self, object_: Object) -> bool:
+        """Whether the object would have been found, if it were there."""
+        return any(
+            home.bucket == object_.bucket and (not home.area or object_.key.startswith(home.area + "/"))
+            for home in self.homes
+        )
 
     def shown(self, path: str) -> str:
         """As the person who asked knows it: the object in its bucket, or the file in the directory."""

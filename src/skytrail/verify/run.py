@@ -99,10 +99,12 @@ def _homes(source: Source) -> Iterator[Home]:
         if source.bucket:
             below = folder.removeprefix(root)
             prefix = source.prefix + below if source.prefix else below.removeprefix("/")
-            yield Home(folder, account, source.bucket, prefix, root, source.fetched)
+            area = source.area if source.fetched else source.prefix
+            yield Home(folder, account, source.bucket, prefix, root, source.fetched, area)
         else:
             place = _place(folder, account)
-            yield Home(folder, account, place.bucket, place.key, root)
+            area = f"/{place.key}".removesuffix(folder.removeprefix(root)).removeprefix("/")
+            yield Home(folder, account, place.bucket, place.key, root, area=area)
 
 
 def _refuse_doubles(homes: Sequence[Home]) -> None:
