@@ -170,6 +170,21 @@ def test_what_lies_under_another_prefix_is_missing_only_from_a_whole_copy(
         assert (told(report), noted(report)) == ([], [("elsewhere", digest.removeprefix("new/"))])
 
 
+def test_other_folders_are_not_asked_for_with_a_trail(chain: Chain, check: Check) -> None:
+    """Nothing is said of the newest files of a trail that was not named, in folders that are its own."""
+    others = [
+        Chain(chain.root, chain.account, "eu-west-1", trail="other"),
+        Chain(chain.root, chain.account, chain.region, trail="org", prefix="org/"),
+    ]
+    for other in others:
+        other.deliver(5)
+        other.deliver_log(START + 6 * HOUR)
+    report = check(trails=frozenset({"audit"}))
+    assert (told(report), noted(report)) == ([], [])
+    report = check(trails=frozenset({"other"}))
+    assert [kind for kind, _ in noted(report)] == ["newest-unsigned", "uncovered"]
+
+
 # Signatures
 
 

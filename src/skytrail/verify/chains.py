@@ -45,7 +45,10 @@ class Selection(NamedTuple):
         return (self.start is None or end >= self.start) and (self.end is None or start <= self.end)
 
     def wants(self, name: DigestName) -> bool:
-        return not self.trails or not self.trails.isdisjoint((name.trail, f"{name.home_region}/{name.trail}"))
+        return self.wants_trail(name.home_region, name.trail)
+
+    def wants_trail(self, home_region: str, trail: str) -> bool:
+        return not self.trails or not self.trails.isdisjoint((trail, f"{home_region}/{trail}"))
 
 
 class Listed(NamedTuple):

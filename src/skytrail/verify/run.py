@@ -308,7 +308,9 @@ def _unlisted(examined: Examined, selection: Selection) -> _Unlisted:
     found = _Unlisted()
     for home in examined.unit.homes:
         covered = Spans(examined.covered[home.directory]).without(Spans(examined.doubtful[home.directory]))
-        several = len(examined.delivering[home.directory]) > 1
+        trails = examined.delivering[home.directory]
+        several = len(trails) > 1
+        asked = not selection.trails or any(selection.wants_trail(*trail) for trail in trails)
         for path in layout.log_files(home, examined.unit.region):
             if path in examined.named:
                 continue
@@ -321,7 +323,8 @@ def _unlisted(examined: Examined, selection: Selection) -> _Unlisted:
                     found.added.append(path)
                 else:
                     found.uncovered.append(path)
-                    found.times.append(start)
+                    if asked:
+                        found.times.append(start)
                     if layout.may_be_delivered(path):
                         (found.shared if several else found.coming).add(path)
     return found
