@@ -144,7 +144,7 @@ class Pipeline:
     def _upstream(self, call: Call) -> Target | None:
         if self.upstreams is None or call.route is None:
             return None
-        return self.upstreams.target(call.route, implemented=services.handler(call.route) is not None)
+        return self.upstreams.target(call.route, implemented=services.answers(call.route, self.engines.settings))
 
     async def _forward(self, call: Call, target: Target) -> services.Outcome | None:
         """The upstream has made the answer; what is left to do is the record."""

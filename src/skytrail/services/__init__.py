@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from ..call import Call
 from ..identity.demands import Demand
+from ..settings import Settings
 from ..storage.store import Transaction
 from ..wire.routing import Route
 from ..work import outbox
-from . import cloudtrail, iam, kms, lambda_, s3, sns, sqs, sts
+from . import cloudtrail, iam, kms, lambda_, organizations, s3, sns, sqs, sts
 from .engines import Demands, Engines, Handler, Operations, Outcome
 
 __all__ = ["ROOMS", "SCHEMAS", "STARTS", "STOPS", "Outcome", "demands", "handler", "lenient"]
@@ -20,6 +21,7 @@ ROOMS: Mapping[str, Operations] = {
     "iam": iam.OPERATIONS,
     "kms": kms.OPERATIONS,
     "lambda": lambda_.OPERATIONS,
+    "organizations": organizations.OPERATIONS,
     "s3": s3.OPERATIONS,
     "sns": sns.OPERATIONS,
     "sqs": sqs.OPERATIONS,
@@ -74,6 +76,13 @@ def demands(call: Call, engines: Engines) -> Sequence[Demand] | None:
 
 def handler(route: Route) -> Handler | None:
     return ROOMS.get(route.service.name, {}).get(route.operation.name)
+
+
+def answers(route: Route, settings: Settings) -> bool:
+    """Whether a call stays here though an upstream would take whatever is not here."""
+    if route.service.name == "organizations" and not settings.organization.id:
+        return False
+    return handler(route) is not None
 
 
 def wants(engines: Engines, account: str, region: str, data_type: str) -> bool:
