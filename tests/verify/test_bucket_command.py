@@ -262,7 +262,7 @@ def test_keys_that_are_not_given(s3: str, keys: tuple[Keys, str], environment: p
 def test_a_terminal_is_shown_both_ways(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shown: list[Console] = []
 
-    def console(*, stderr: bool) -> Console:
+    def console(stderr: bool, **_: object) -> Console:
         shown.append(Console(stderr=stderr, force_terminal=True, record=True))
         return shown[-1]
 

@@ -116,10 +116,18 @@ def test_nonsense_is_refused(case: dict[str, str], chains: list[Chain]) -> None:
 def test_a_terminal_is_shown_how_far_it_is(chains: list[Chain], monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Console] = []
 
-    def console(*, stderr: bool) -> Console:
+    def console(stderr: bool, **_: object) -> Console:
         shown.append(Console(stderr=stderr, force_terminal=True, record=True))
         return shown[-1]
 
     monkeypatch.setattr(command, "Console", console)
     assert run("bucket --keys keys.json").exit_code == 0
     assert "log files" in shown[0].export_text()
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_a_file_is_no_terminal_whatever_the_environment_says(
+    chains: list[Chain], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    assert "Checking" not in run("bucket --keys keys.json").stderr

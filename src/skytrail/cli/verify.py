@@ -348,7 +348,8 @@ _Bar = Callable[[float, float, str], None]
 @contextmanager
 def _bar(title: str, quiet: bool) -> Iterator[_Bar]:
     """A bar on a terminal, which goes away at the end."""
-    console = Console(stderr=True)
+    # Variables that ask for colours, as builds have them, make no terminal of a file.
+    console = Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
     if quiet or not console.is_terminal:
         yield lambda _done, _all, _said: None
         return
