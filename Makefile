@@ -27,7 +27,7 @@ check: setup
 
 test: check tests/clients/node_modules/.installed
 	@scripts/install-aws-cli-2
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The AWS SDK for JavaScript, by the Node.js that comes with the environment.
 tests/clients/node_modules/.installed: tests/clients/package-lock.json $(VENV)/.installed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from botocore.exceptions import ClientError
 from skytrail.testing import Server, Skytrail
 
 from ..clients.callers import Credentials, javascript
+from ..end_to_end.kit import investigated
+from .trails_house import root_key
 
 ACCOUNT = "123456789012"
 
@@ -120,3 +124,27 @@ def test_the_record_has_the_ids_that_the_client_was_answered(server: Server) -> 
     (event,) = kit.client("cloudtrail").lookup_events()["Events"]
     told = json.loads(event["CloudTrailEvent"])
     assert (told["requestID"], told["additionalEventData"]["x-amz-id-2"]) == (answered["RequestId"], answered["HostId"])
+
+
+def test_a_public_object_by_its_address(tmp_path: Path) -> None:
+    """As curl and browsers get it: nobody's call, let in by the bucket's policy, and in the owner's records."""
+    policy = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::public/open/*"}
+    environment = {"SKYTRAIL_HISTORY_DATA_EVENTS": "all"}
+    with Server(data=tmp_path, arguments=["--mode", "enforced"], environment=environment) as server:
+        access_key, secret_key = root_key(server, ACCOUNT)
+        s3 = Skytrail(server.endpoint).client("s3", access_key=access_key, secret_key=secret_key)
+        s3.create_bucket(Bucket="public")
+        s3.delete_public_access_block(Bucket="public")
+        s3.put_bucket_policy(Bucket="public", Policy=json.dumps({"Version": "2012-10-17", "Statement": [policy]}))
+        for name in ("open/page.html", "closed/page.html"):
+            s3.put_object(Bucket="public", Key=name, Body=b"<p>here</p>", ContentType="text/html")
+        with urllib.request.urlopen(f"{server.endpoint}/public/open/page.html") as page:
+            assert (page.read(), page.headers["content-type"]) == (b"<p>here</p>", "text/html")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{server.endpoint}/public/closed/page.html")
+        records = investigated(server, "--name", "GetObject", "--category", "data")
+    assert [
+        (record["requestParameters"]["key"], record.get("errorCode"), record["recipientAccountId"])
+        for record in records
+    ] == [("closed/page.html", "AccessDenied", ACCOUNT), ("open/page.html", None, ACCOUNT)]
+    assert {record["userIdentity"]["accountId"] for record in records} == {"anonymous"}

@@ -240,3 +240,27 @@ def test_a_host_that_no_dns_has_costs_nothing() -> None:
         with pytest.raises(routing.UnknownCall):
             routing.identify(request)
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [
+        ("GET", "/public/a/b.html", "GetObject"),
+        ("HEAD", "/public/a", "HeadObject"),
+        ("GET", "/public/2015-03-31/a", "GetObject"),
+        ("GET", "/favicon.ico", None),
+        ("GET", "/public/", None),
+        ("GET", "/2015-03-31/functions", None),
+        ("GET", "/v2/apis", None),
+        ("PUT", "/public/a", None),
+        ("GET", "/Public/a", None),
+    ],
+)
+def test_an_object_needs_no_more_than_its_address(method: str, path: str, operation: str | None) -> None:
+    request = Request(method, path, "", {"host": "127.0.0.1:4566", "user-agent": "curl/8.5.0", "accept": "*/*"})
+    if operation is None:
+        with pytest.raises(routing.UnknownCall):
+            routing.identify(request)
+    else:
+        route = routing.identify(request)
+        assert (route.service.name, route.operation.name) == ("s3", operation)

@@ -78,6 +78,8 @@ _CBOR_PATHS: dict[str, Route] = {}
 _QUERIES: dict[tuple[str, str, str], Route] = {}
 _CBOR_PATH = re.compile(r"/service/([^/]+)/operation/([^/]+)/?$")
 _BUCKET = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/|$)")
+#: An object as browsers and curl ask for it. Other services' paths begin with the version of their API.
+_OBJECT = re.compile(r"/(?!20\d\d-\d\d-\d\d/|v\d+/)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.")
 _S3_QUERY = re.compile(
     r"(?:^|&)(?:list-type|x-id|uploads|uploadId|versionId|AWSAccessKeyId|X-Amz-[A-Za-z0-9-]+)(?:=|&|$)", re.IGNORECASE
 )
@@ -348,6 +350,6 @@ def _no_operation_named(service: Service, entry: Entry) -> UnknownCall:
 def _looks_like_s3(request: Request) -> bool:
     if not _BUCKET.match(request.path):
         return False
-    if _S3_QUERY.search(request.query):
+    if _S3_QUERY.search(request.query) or (request.method in ("GET", "HEAD") and _OBJECT.match(request.path)):
         return True
     return any(name.startswith(("x-amz-", "amz-sdk-")) for name in request.headers)
