@@ -137,6 +137,7 @@ class Skytrail:
             await self.stop()
 
     async def stop(self) -> None:
+        self.engines.clock.stop()
         await self.engines.outbox.stop()
         for stop in services.STOPS:
             await stop(self.engines)

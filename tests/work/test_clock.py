@@ -418,3 +418,17 @@ def test_upkeep_runs_once_however_far_time_is_driven() -> None:
         assert notes[3:] == [("upkeep", 2.5 * 86400 + 60)]
 
     asyncio.run(main())
+
+
+def test_a_clock_that_is_stopped_starts_no_job() -> None:
+    async def drive() -> list[Any]:
+        clock, notes = frozen(), []  # type: ignore[var-annotated]
+        clock.at(NOON + 1, noting(clock, notes))
+        clock.stop()
+        clock.at(NOON, noting(clock, notes))
+        clock.set(NOON + 2)
+        await pass_turns()
+        await asyncio.sleep(0.01)
+        return notes
+
+    assert asyncio.run(drive()) == []

@@ -55,6 +55,7 @@ class Clock:
         self._running: set[asyncio.Future[None]] = set()
         self._driving = asyncio.Lock()
         self._settlers: list[Settler] = []
+        self._stopped = False
 
     # Reading
 
@@ -189,7 +190,7 @@ class Clock:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if not self._timers or self._driving.locked():
+        if not self._timers or self._driving.locked() or self._stopped:
             return
         delay = max(0.0, self._timers[0][0] - self.time())
         if delay == 0.0 or self._frozen_at is None:
@@ -202,6 +203,11 @@ class Clock:
             self._alarm = loop.call_later(min(delay, 60.0), self._ring, context=Context())
 
     start = _set_alarm
+
+    def stop(self) -> None:
+        """No job starts by itself any more."""
+        self._stopped = True
+        self._set_alarm()
 
     def _ring(self) -> None:
         self._alarm = None
