@@ -37,6 +37,9 @@ class Result:
     request_id: str | None
 
 
+Caller = Callable[..., Result]
+
+
 def environment(endpoint: str, credentials: Credentials, region: str = REGION) -> dict[str, str]:
     """What an AWS tool needs in its environment, and nothing of this machine's own settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -91,52 +94,37 @@ def aws_cli_2() -> str:
     pytest.skip("version 2 of the AWS CLI is not installed")
 
 
-def by_cli(
-    endpoint: str,
-    credentials: Credentials,
-    service: str,
-    operation: str,
-    parameters: Mapping[str, Any],
-    region: str = REGION,
-) -> Result:
-    return _by_cli([str(BIN / "aws")], endpoint, credentials, service, operation, parameters, region)
+def _cli(command: Callable[[str], Sequence[str]]) -> Caller:
+    """The AWS CLI, by the command and its options for an endpoint."""
+
+    def call(
+        endpoint: str,
+        credentials: Credentials,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any],
+        region: str = REGION,
+    ) -> Result:
+        verb = re.sub(r"(?<!^)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "-", operation).lower()
+        done = subprocess.run(
+            [*command(endpoint), service, verb, "--output", "json", "--cli-input-json", json.dumps(parameters)],
+            env=environment(endpoint, credentials, region),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            code = re.search(r"An error occurred \((\w+)\)", done.stderr)
+            assert code, done.stderr
+            return Result(None, code[1], None)
+        return Result(json.loads(done.stdout or "{}"), None, None)
+
+    return call
 
 
-def by_cli_2(
-    endpoint: str,
-    credentials: Credentials,
-    service: str,
-    operation: str,
-    parameters: Mapping[str, Any],
-    region: str = REGION,
-) -> Result:
-    # Older ones of version 2 do not know AWS_ENDPOINT_URL.
-    command = [aws_cli_2(), "--endpoint-url", endpoint, "--cli-binary-format", "raw-in-base64-out"]
-    return _by_cli(command, endpoint, credentials, service, operation, parameters, region)
-
-
-def _by_cli(
-    command: Sequence[str],
-    endpoint: str,
-    credentials: Credentials,
-    service: str,
-    operation: str,
-    parameters: Mapping[str, Any],
-    region: str,
-) -> Result:
-    verb = re.sub(r"(?<!^)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "-", operation).lower()
-    done = subprocess.run(
-        [*command, service, verb, "--output", "json", "--cli-input-json", json.dumps(parameters)],
-        env=environment(endpoint, credentials, region),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        code = re.search(r"An error occurred \((\w+)\)", done.stderr)
-        assert code, done.stderr
-        return Result(None, code[1], None)
-    return Result(json.loads(done.stdout or "{}"), None, None)
+by_cli = _cli(lambda _: [str(BIN / "aws")])
+#: Older ones of version 2 do not know AWS_ENDPOINT_URL.
+by_cli_2 = _cli(lambda endpoint: [aws_cli_2(), "--endpoint-url", endpoint, "--cli-binary-format", "raw-in-base64-out"])
 
 
 def by_javascript(
@@ -174,6 +162,5 @@ def javascript(
     return results
 
 
-Caller = Callable[..., Result]
 CALLERS: dict[str, Caller] = {"boto3": by_boto3, "cli": by_cli, "cli-2": by_cli_2, "javascript": by_javascript}
 USER_AGENTS = {"boto3": "Boto3/", "cli": "aws-cli/1.", "cli-2": "aws-cli/2.", "javascript": "aws-sdk-js/3."}

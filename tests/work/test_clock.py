@@ -422,7 +422,8 @@ def test_upkeep_runs_once_however_far_time_is_driven() -> None:
 
 def test_a_clock_that_is_stopped_starts_no_job() -> None:
     async def drive() -> list[Any]:
-        clock, notes = frozen(), []  # type: ignore[var-annotated]
+        clock = frozen()
+        notes: list[Any] = []
         clock.at(NOON + 1, noting(clock, notes))
         clock.stop()
         clock.at(NOON, noting(clock, notes))
